@@ -1,0 +1,72 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Rooms from the ground up; a target may use those named before it and never those after it. docs/architecture.md draws the house.
+
+/// One list for every Swift target, so that no room speaks another dialect.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .enableExperimentalFeature("Lifetimes"),  // for our own buffers' `bytes: Span<UInt8>`
+]
+
+func room(_ name: String, _ dependencies: [String] = []) -> Target {
+  .target(
+    name: "Causeway" + name, dependencies: dependencies.map { .init(stringLiteral: $0) }, path: "Sources/" + name,
+    swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [String]) -> Target {
+  .testTarget(
+    name: "Causeway" + name + "Tests", dependencies: (["Causeway" + name] + dependencies).map { .init(stringLiteral: $0) },
+    path: "Tests/" + name, swiftSettings: settings)
+}
+
+func library(_ name: String, pkgConfig: String, apt: String) -> Target {
+  .systemLibrary(name: name, path: "Sources/C/" + name, pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+let package = Package(
+  name: "causeway",
+  products: [.executable(name: "causeway", targets: ["causeway"])],
+  targets: [
+    // C
+    .target(name: "CLinux", path: "Sources/C/CLinux"),
+    library("COpenSSL", pkgConfig: "openssl", apt: "libssl-dev"),
+    library("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
+    library("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
+    // Ground
+    room("Base"),
+    room("Crypto", ["COpenSSL"]),
+    room("Telemetry", ["CLinux", "CausewayBase"]),
+    room("Support", ["CLinux", "CYAML", "CausewayBase"]),
+    room("LinuxIO", ["CLinux", "COpenSSL", "CausewayBase"]),
+    room("Simulation", ["CausewayBase"]),
+    // Cores
+    room("Wire", ["CausewayBase"]),
+    room("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto"]),
+    room("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
+    // Parts
+    room("Tunnel", ["CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport"]),
+    room("Relay", ["CLinux", "CSQLite", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayRelayCore", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport"]),
+    .executableTarget(
+      name: "causeway",
+      dependencies: ["CLinux", "CausewayBase", "CausewayCrypto", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport", "CausewayTunnelCore", "CausewayTunnel", "CausewayRelay"],
+      path: "Sources/causeway", swiftSettings: settings),
+    // Tests, one folder for each module
+    tests("Base", []),
+    tests("Crypto", []),
+    tests("Telemetry", ["CausewayBase"]),
+    tests("Support", ["CausewayBase"]),
+    tests("LinuxIO", ["CLinux", "CausewayBase"]),
+    tests("Wire", ["CausewayBase"]),
+    tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),
+    tests("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
+    tests("Tunnel", ["CausewayBase", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO"]),
+    tests("Relay", ["CausewayBase", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO"]),
+  ]
+)

@@ -1,0 +1,271 @@
+internal import CLinux
+public import CausewayBase
+internal import Glibc
+internal import Synchronization
+
+/// What epoll reported for a descriptor since the last turn (edge-triggered).
+public struct Readiness: OptionSet, Sendable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+  /// Bytes, a connection, or an end of file can be read.
+  public static let readable = Readiness(rawValue: 0x001)  // EPOLLIN
+  public static let writable = Readiness(rawValue: 0x004)  // EPOLLOUT
+  public static let failed = Readiness(rawValue: 0x008)  // EPOLLERR
+  /// Both directions are gone.
+  public static let hungUp = Readiness(rawValue: 0x010)  // EPOLLHUP
+  /// The peer sent its FIN; unread bytes may precede it.
+  public static let peerFinished = Readiness(rawValue: 0x2000)  // EPOLLRDHUP
+}
+
+/// Whoever owns a registered descriptor. Called on the loop's thread only.
+public protocol EventHandler: AnyObject {
+  func handle(_ readiness: Readiness)
+}
+
+/// Something to do once, after all events of the present turn: a lane writes there what its streams left for it.
+public protocol TurnEndHandler: AnyObject {
+  func turnWillEnd()
+}
+
+/// One thread, one epoll set, timers, and an inbox for other threads.
+///
+/// It is a `SerialExecutor` and a `TaskExecutor`: async code pinned to it resumes on its thread. Handlers are plain objects that
+/// only this thread touches; that is why they need not be `Sendable`. A turn is: wait, events, timers, jobs, turn-end handlers.
+// @unchecked Sendable: `inbox` is behind its Mutex, the wake-up descriptor is written by anyone and read by the loop, everything
+// else belongs to the thread inside `run`, which `preconditionOnLoop` checks.
+public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
+  /// Events taken from the kernel in one turn.
+  public static let eventsPerTurn = 256
+
+  private let epoll: FileDescriptor
+  private let wakeup: FileDescriptor
+  private let inbox = Mutex(Inbox())
+  private let thread = Atomic<UInt>(0)
+
+  private struct Inbox {
+    var jobs: [UnownedJob] = []
+    var closures: [@Sendable () -> Void] = []
+    var stopRequested = false
+    var signalled = false
+    var isEmpty: Bool { jobs.isEmpty && closures.isEmpty && !stopRequested }
+  }
+
+  // The loop's own.
+  private var slots: [Slot] = []
+  private var freeSlots: [UInt32] = []
+  private var localJobs: [UnownedJob] = []
+  private var turnEnd: [any TurnEndHandler] = []
+  private var soon: [any EventHandler] = []
+  private var timers = TimerHeap()
+  private var stopping = false
+  /// The time at the start of this turn's work.
+  public private(set) var now: Instant
+
+  private struct Slot {
+    var handler: (any EventHandler)?
+    var generation: UInt32 = 0
+  }
+
+  /// A registration's name: slot and generation, never the reusable descriptor number.
+  public struct Registration: Equatable {
+    fileprivate let slot: UInt32
+    fileprivate let generation: UInt32
+    fileprivate let descriptor: CInt
+  }
+
+  public init() throws(SystemError) {
+    epoll = FileDescriptor(adopting: CInt(try SystemError.check(shim_result(Int(epoll_create1(CInt(EPOLL_CLOEXEC)))), "epoll_create1")))
+    wakeup = FileDescriptor(
+      adopting: CInt(try SystemError.check(shim_result(Int(eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK)))), "eventfd")))
+    now = Instant(nanoseconds: shim_now_ns())
+    let result = shim_epoll_control(epoll.rawValue, EPOLL_CTL_ADD, wakeup.rawValue, Readiness.readable.rawValue, .max, .max)
+    try SystemError.check(Int(result), "epoll_ctl")
+  }
+
+  /// Whether the caller is on the loop's thread.
+  public var isCurrent: Bool { thread.load(ordering: .relaxed) == UInt(pthread_self()) }
+
+  @inline(__always) func preconditionOnLoop() { assert(isCurrent || thread.load(ordering: .relaxed) == 0, "touched off its event loop") }
+
+  // MARK: Descriptors
+
+  /// Watches `descriptor` for every kind of readiness, edge-triggered, once and for all: no later `epoll_ctl` on the hot path.
+  public func register(_ descriptor: CInt, _ handler: any EventHandler, levelTriggered: Bool = false) throws(SystemError) -> Registration {
+    preconditionOnLoop()
+    let slot: UInt32
+    if let free = freeSlots.popLast() {
+      slot = free
+    } else {
+      slot = UInt32(slots.count)
+      slots.append(Slot())
+    }
+    let generation = slots[Int(slot)].generation &+ 1
+    slots[Int(slot)] = Slot(handler: handler, generation: generation)
+    let edge: UInt32 = levelTriggered ? 0x001 : (0x001 | 0x004 | 0x2000 | 1 << 31)  // IN, or IN|OUT|RDHUP|ET
+    let result = shim_epoll_control(epoll.rawValue, EPOLL_CTL_ADD, descriptor, edge, slot, generation)
+    if result < 0 {
+      slots[Int(slot)].handler = nil
+      freeSlots.append(slot)
+      throw SystemError(-result, "epoll_ctl")
+    }
+    return Registration(slot: slot, generation: generation, descriptor: descriptor)
+  }
+
+  /// Stops watching; call it before the descriptor is closed. Events already fetched for it are dropped.
+  public func deregister(_ registration: Registration) {
+    preconditionOnLoop()
+    guard slots[Int(registration.slot)].generation == registration.generation, slots[Int(registration.slot)].handler != nil else { return }
+    slots[Int(registration.slot)].handler = nil
+    freeSlots.append(registration.slot)
+    _ = shim_epoll_control(epoll.rawValue, EPOLL_CTL_DEL, registration.descriptor, 0, 0, 0)
+  }
+
+  /// Pauses or resumes a level-triggered registration (a listener that ran out of descriptors).
+  public func setPaused(_ registration: Registration, _ paused: Bool) {
+    preconditionOnLoop()
+    guard slots[Int(registration.slot)].generation == registration.generation else { return }
+    let events = paused ? 0 : Readiness.readable.rawValue
+    _ = shim_epoll_control(epoll.rawValue, EPOLL_CTL_MOD, registration.descriptor, events, registration.slot, registration.generation)
+  }
+
+  // MARK: Later
+
+  /// Calls `handler.turnWillEnd()` once after this turn's events. The caller guards against asking twice.
+  public func atTurnEnd(_ handler: any TurnEndHandler) {
+    preconditionOnLoop()
+    turnEnd.append(handler)
+  }
+
+  /// Calls `handler.handle([])` in the next turn, before the loop sleeps: a stream that spent its budget comes back this way.
+  public func runSoon(_ handler: any EventHandler) {
+    preconditionOnLoop()
+    soon.append(handler)
+  }
+
+  /// Runs `body` on the loop's thread, from any thread.
+  public func post(_ body: @escaping @Sendable () -> Void) {
+    let mustSignal = inbox.withLock { inbox in
+      inbox.closures.append(body)
+      defer { inbox.signalled = true }
+      return !inbox.signalled
+    }
+    if mustSignal { signal() }
+  }
+
+  public func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    if isCurrent {
+      localJobs.append(job)
+      return
+    }
+    let mustSignal = inbox.withLock { inbox in
+      inbox.jobs.append(job)
+      defer { inbox.signalled = true }
+      return !inbox.signalled
+    }
+    if mustSignal { signal() }
+  }
+
+  private func signal() {
+    var one: UInt64 = 1
+    unsafe _ = write(wakeup.rawValue, &one, 8)
+  }
+
+  func schedule(_ timer: LoopTimer, at deadline: Instant) {
+    preconditionOnLoop()
+    timers.push(timer, deadline)
+  }
+
+  // MARK: Running
+
+  /// Runs until `stop()`, on the calling thread, which becomes the loop's.
+  public func run() {
+    thread.store(UInt(pthread_self()), ordering: .relaxed)
+    stopping = false
+    var events = [shim_event](repeating: shim_event(), count: Self.eventsPerTurn)
+    while !stopping { turn(&events) }
+    thread.store(0, ordering: .relaxed)
+  }
+
+  /// Ends `run()` after the present turn, from any thread.
+  public func stop() {
+    inbox.withLock { $0.stopRequested = true }
+    signal()
+  }
+
+  private func turn(_ events: inout [shim_event]) {
+    let count = wait(&events)
+    now = Instant(nanoseconds: shim_now_ns())
+    for index in 0..<count {
+      let event = events[index]
+      if event.slot == .max {
+        drainInbox()
+        continue
+      }
+      let slot = slots[Int(event.slot)]
+      guard slot.generation == event.generation, let handler = slot.handler else { continue }
+      handler.handle(Readiness(rawValue: event.events))
+    }
+    if !soon.isEmpty { runSoonHandlers() }
+    fireTimers()
+    if !localJobs.isEmpty { runLocalJobs() }
+    if !turnEnd.isEmpty { runTurnEnd() }
+  }
+
+  private func wait(_ events: inout [shim_event]) -> Int {
+    let timeout: CInt
+    if !soon.isEmpty || !localJobs.isEmpty || !turnEnd.isEmpty {
+      timeout = 0
+    } else if let deadline = timers.nextDeadline {
+      let current = shim_now_ns()
+      // Rounded up: waking a fraction early would spin.
+      timeout = deadline.nanoseconds <= current ? 0 : CInt(clamping: (deadline.nanoseconds - current + 999_999) / 1_000_000)
+    } else {
+      timeout = -1
+    }
+    return Int(max(0, unsafe shim_epoll_wait(epoll.rawValue, &events, CInt(Self.eventsPerTurn), timeout)))
+  }
+
+  private func drainInbox() {
+    var counter: UInt64 = 0
+    unsafe _ = read(wakeup.rawValue, &counter, 8)
+    let (jobs, closures, stop) = inbox.withLock { inbox in
+      defer { inbox = Inbox() }
+      return (inbox.jobs, inbox.closures, inbox.stopRequested)
+    }
+    if stop { stopping = true }
+    for closure in closures { closure() }
+    for job in jobs { unsafe job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor()) }
+  }
+
+  private func runSoonHandlers() {
+    let handlers = soon
+    soon.removeAll(keepingCapacity: true)
+    for handler in handlers { handler.handle([]) }
+  }
+
+  private func fireTimers() {
+    while let (timer, deadline) = timers.popDue(now) { timer.fire(queuedFor: deadline, now) }
+  }
+
+  private func runLocalJobs() {
+    // Jobs that these jobs enqueue run in the same turn, up to a bound that keeps descriptors served.
+    var rounds = 0
+    while !localJobs.isEmpty && rounds < 16 {
+      let jobs = localJobs
+      localJobs.removeAll(keepingCapacity: true)
+      for job in jobs { unsafe job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor()) }
+      rounds += 1
+    }
+  }
+
+  private func runTurnEnd() {
+    var rounds = 0
+    while !turnEnd.isEmpty && rounds < 4 {
+      let handlers = turnEnd
+      turnEnd.removeAll(keepingCapacity: true)
+      for handler in handlers { handler.turnWillEnd() }
+      rounds += 1
+    }
+  }
+}
