@@ -1,6 +1,9 @@
 /// A name and whose it is: one row of the store.
 package struct Reservation: Equatable, Sendable {
-  package enum Kind: Int64, Sendable { case random = 0, requested = 1 }
+  package enum Kind: Int64, Sendable {
+    case random = 0
+    case requested = 1
+  }
 
   package var name: TunnelName
   /// Nil when its account was removed: the name only cools down.
