@@ -1,4 +1,4 @@
-public import CausewayBase
+internal import CausewayBase
 public import CausewayLinuxIO
 public import CausewayTunnelCore
 
