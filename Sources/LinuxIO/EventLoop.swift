@@ -58,6 +58,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   private var soon: [any EventHandler] = []
   private var timers = TimerHeap()
   private var stopping = false
+  let tlsBuffers = TLSBufferPool()
   /// The time at the start of this turn's work.
   public private(set) var now: Instant
 
