@@ -66,6 +66,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   private var timers = TimerHeap()
   private var dueTimers: [LoopTimer] = []
   private var stopping = false
+  let tlsBuffers = TLSBufferPool()
   /// The time at the start of this turn's work.
   public private(set) var now: Instant
 
