@@ -1,12 +1,13 @@
-@testable import CausewayRelay
 import CausewayRelayCore
 import Glibc
+
+@testable import CausewayRelay
 
 let day: Int64 = 86_400
 let start = WallTime(seconds: 1_800_000_000)
 
 /// A folder that goes with its last user.
-final class TemporaryFolder {
+final class TemporaryFolder: Sendable {
   let path: String
 
   init() {

@@ -1,6 +1,7 @@
-@testable import CausewayRelay
 import CausewayRelayCore
 import Testing
+
+@testable import CausewayRelay
 
 @Suite struct StoredNameTests {
   let folder = TemporaryFolder()

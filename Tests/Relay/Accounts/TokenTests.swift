@@ -1,5 +1,6 @@
-@testable import CausewayRelay
 import Testing
+
+@testable import CausewayRelay
 
 @Suite struct TokenTests {
   @Test("a token is cw_ and 43 letters or digits, and no two are alike")
