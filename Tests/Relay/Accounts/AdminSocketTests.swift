@@ -21,9 +21,8 @@ private final class SmallRelay {
     thread = try StoreThread(try data.openStore(lock))
     let loop = try EventLoop()
     let effects = effects
-    socket = try AdminSocket(in: data, lock, on: loop, thread, policy: ReservationPolicy(), clock: { start }) {
-      effects.append(contentsOf: $0)
-    }
+    socket = try AdminSocket(
+      in: data, lock, on: loop, thread, policy: ReservationPolicy(), clock: { start }, apply: { effects.append(contentsOf: $0) })
     running = RunningLoop(loop)
     self.lock = consume lock
   }
