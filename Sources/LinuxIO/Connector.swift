@@ -63,9 +63,13 @@ public struct Connector {
           case .failure(let error): continuation.resume(returning: .failure(error))
           }
         }
+        if box.isCancelled { box.pending?.failAsCancelled() }
       }
     } onCancel: {
-      loop.post { box.pending?.failAsCancelled() }
+      loop.post {
+        box.isCancelled = true  // perhaps before there is anything to cancel
+        box.pending?.failAsCancelled()
+      }
     }
     switch result {
     case .success(let descriptor): return FileDescriptor(adopting: descriptor)
@@ -77,4 +81,5 @@ public struct Connector {
 // @unchecked Sendable: touched on the loop's thread only.
 private final class PendingBox: @unchecked Sendable {
   var pending: PendingConnection?
+  var isCancelled = false
 }
