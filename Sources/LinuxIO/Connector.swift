@@ -1,5 +1,5 @@
-public import CausewayBase
 internal import CLinux
+public import CausewayBase
 
 /// Opens stream connections from one event loop: by name or address, with a deadline, to the first address that answers
 /// (happy eyeballs, RFC 8305). The descriptors are non-blocking and have TCP_NODELAY.

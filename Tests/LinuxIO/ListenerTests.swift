@@ -5,7 +5,8 @@ import Testing
 @testable import CausewayLinuxIO
 
 @Suite(.timeLimit(.minutes(1))) struct ListenerTests {
-  @Test("port 0 becomes a real port, and the callback gets the peer's address", arguments: ["127.0.0.1:0", "[::1]:0", "[::]:0", "0.0.0.0:0"])
+  @Test(
+    "port 0 becomes a real port, and the callback gets the peer's address", arguments: ["127.0.0.1:0", "[::1]:0", "[::]:0", "0.0.0.0:0"])
   func accepts(_ text: String) async throws {
     let agrees = try await onLoop { loop in
       let accepted = Mailbox<(CInt, SocketAddress)>()
@@ -139,7 +140,9 @@ import Testing
         let connector = Connector(on: loop)
         listener.pause()
         var clients: [TCPStream] = []
-        for _ in 0..<3 { clients.append(try TCPStream(adopting: try await connector.connect(to: [listener.address], timeout: .seconds(9)), on: loop)) }
+        for _ in 0..<3 {
+          clients.append(try TCPStream(adopting: try await connector.connect(to: [listener.address], timeout: .seconds(9)), on: loop))
+        }
         // Take every descriptor that is left.
         var hoard: [CInt] = []
         while true {

@@ -31,7 +31,14 @@ import Testing
       guard shim_enter_new_network_namespace() == 0, let loop = try? EventLoop() else { return }
       var count = 0
       let settled = LoopTimer(loop) { _ in loop.stop() }
-      guard let watcher = try? NetworkWatcher(on: loop, settling: .milliseconds(20), { count += 1; settled.set(after: .milliseconds(60)) }) else { return }
+      guard
+        let watcher = try? NetworkWatcher(
+          on: loop, settling: .milliseconds(20),
+          {
+            count += 1
+            settled.set(after: .milliseconds(60))
+          })
+      else { return }
       // Brings a link, two addresses and their routes.
       guard bringLoopbackUp() else { return }
       loop.run()
@@ -108,6 +115,14 @@ func bringLoopbackUp() -> Bool {
       #expect(throws: FileLock.Failure.held(path: path, pid: getpid())) { _ = try FileLock(path) }
       _ = consume lock
     }
+    // A child between fork and exec has the descriptor too, and must not keep the lock.
+    var copy: CInt = -1
+    do {
+      let lock = try FileLock(path)
+      copy = dup(lock.descriptor.rawValue)
+    }
+    _ = try FileLock(path)
+    _ = close(copy)
     let content = try Files.read(path)
     #expect(content == Array("\(getpid())\n".utf8))
     _ = try FileLock(path)
