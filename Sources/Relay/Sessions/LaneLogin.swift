@@ -1,5 +1,6 @@
 internal import CausewayLanes
 internal import CausewayLinuxIO
+internal import CausewayTelemetry
 internal import CausewayTunnelCore
 
 /// A lane until it belongs to a session: token, then a new session or the proof for an old one. Nothing is allocated for a peer beyond its

@@ -1,8 +1,8 @@
 internal import CausewayBase
 internal import CausewayCrypto
-internal import CausewayLanes
+public import CausewayLanes
 public import CausewayLinuxIO
-internal import CausewayTunnelCore
+public import CausewayTunnelCore
 internal import CausewayWire
 
 /// A client: one session with a relay, its tunnels, and the will to keep them. Lives on one loop.
