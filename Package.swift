@@ -51,7 +51,7 @@ let package = Package(
     room("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto"]),
     room("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
     // Parts
-    room("Lanes", ["CausewayBase", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO"]),
+    room("Lanes", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO"]),
     room("Tunnel", ["CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTelemetry", "CausewaySupport"]),
     room("Relay", ["CLinux", "CSQLite", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayRelayCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTelemetry", "CausewaySupport"]),
     .executableTarget(

@@ -47,10 +47,13 @@
     }
   }
 
+  /// A block's rest below this is left unused by `withFreeSpace`: better than a system call for a few bytes.
+  static let worthwhileByteCount = 16 * 1024
+
   /// Lets `body` write (a `read` from a socket) straight into the queue. It gets 1...`maximum` bytes and returns how many it wrote.
   public mutating func withFreeSpace<R>(atMost maximum: Int, _ body: (UnsafeMutableRawBufferPointer) -> (written: Int, result: R)) -> R {
     precondition(maximum > 0, "asked for no space")
-    let chunk = roomyTail(expecting: maximum)
+    let chunk = roomyTail(expecting: maximum, atLeast: min(maximum, Self.worthwhileByteCount))
     let room = min(maximum, chunk.freeCount)
     // SAFETY: the free part of a block that this queue owns.
     let (written, result) = unsafe body(UnsafeMutableRawBufferPointer(start: chunk.payload(at: chunk.end), count: room))
@@ -125,8 +128,8 @@
     startOffset = endOffset
   }
 
-  private mutating func roomyTail(expecting count: Int) -> Chunk {
-    if let tail, tail.freeCount > 0 { return tail }
+  private mutating func roomyTail(expecting count: Int, atLeast minimum: Int = 1) -> Chunk {
+    if let tail, tail.freeCount >= minimum { return tail }
     let fresh = pool.take(large: count > ChunkPool.smallByteCount)
     if let tail { tail.next = fresh } else { head = fresh }
     tail = fresh

@@ -1,75 +1,73 @@
-public import CausewayBase
+internal import CausewayBase
 public import CausewayLinuxIO
 public import CausewayTunnelCore
 
-/// Tells a session how much of one stream has really left this machine: what the socket's peer has acknowledged, not what the kernel's
-/// buffer swallowed. Where nobody else would call again, it polls.
+/// Tells a session how much of one stream has really left this machine: written to the socket *and* acknowledged by its peer's TCP.
 ///
-/// Make one when a stream has brought `threshold` bytes, and drop it with the stream: short answers never need one.
+/// It looks at the socket (one `ioctl`) only when the stream's window asks for it, and by a timer while the kernel's queue is what holds
+/// the window back: nothing else would tell when that queue drains.
 public final class DrainReporter {
-  /// The first poll comes so soon; each one without progress doubles the wait, up to `slowestPoll`.
+  /// The timer's first and longest wait.
   public static let firstPoll = Duration.milliseconds(2)
-  public static let slowestPoll = Duration.milliseconds(250)
-  /// While a poll is due anyway, the kernel is not asked again for fewer new bytes than this.
-  private static let stride: UInt64 = 32 * 1024
+  public static let longestPoll = Duration.milliseconds(250)
 
-  private let driver: SessionDriver
-  private let id: StreamID
-  private let socket: TCPStream
-  private var timer: LoopTimer?
-  private var delay = DrainReporter.firstPoll
+  private unowned let driver: SessionDriver
+  private var id: StreamID = 0
   private var handled: UInt64 = 0
   private var pending = 0
-  private var lastLooked: UInt64 = 0
-  private var lastDrained: UInt64 = 0
+  private weak var socket: TCPStream?
+  private var timer: LoopTimer?
+  private var wait = DrainReporter.firstPoll
+  private var lastReported: UInt64 = 0
 
-  public init(_ driver: SessionDriver, _ id: StreamID, _ socket: TCPStream) {
-    self.driver = driver
+  public init(driver: SessionDriver) { self.driver = driver }
+
+  /// Begins anew for another stream.
+  public func begin(_ id: StreamID) {
     self.id = id
-    self.socket = socket
+    handled = 0
+    pending = 0
+    socket = nil
+    lastReported = 0
+    wait = Self.firstPoll
+    timer?.cancel()
   }
 
-  /// Stream bytes below which a session wants no report: half its initial window.
-  public static func threshold(_ driver: SessionDriver) -> UInt64 { UInt64(driver.session.limits.initialWindow / 2) }
-
+  /// Call it after stream bytes were taken or written on.
   /// - Parameters:
-  ///   - handled: stream bytes received so far, records' headers included.
-  ///   - pending: bytes for the socket that the kernel has not taken yet.
-  public func note(handled: UInt64, pending: Int) {
-    let drainedAll = pending == 0 && self.pending > 0
+  ///   - handled: stream bytes received so far.
+  ///   - pending: those of them that wait in user space.
+  ///   - socket: where they go; nil before it is connected.
+  public func note(handled: UInt64, pending: Int, socket: TCPStream?) {
+    guard driver.wantsDrainReport(id) else { return }
     self.handled = handled
     self.pending = pending
-    if timer?.deadline != nil, !drainedAll, handled &- lastLooked < Self.stride { return }
-    look()
+    self.socket = socket
+    report()
   }
 
-  private func look() {
-    guard driver.wantsDrainReport(id) else { return stop() }
-    lastLooked = handled
-    let unacknowledged = socket.unacknowledgedByteCount
-    // Bytes toward the socket are counted for stream bytes one to one; a chunked body's extra bytes err on the careful side.
-    let behind = UInt64(pending + unacknowledged)
-    let drained = handled > behind ? handled - behind : 0
-    if drained > lastDrained {
-      lastDrained = drained
-      delay = Self.firstPoll
-      driver.drained(id, upTo: drained, pathRoundTrip: socket.smoothedRTTNanoseconds)
+  private func report() {
+    let queued = pending + (socket?.unacknowledgedByteCount ?? 0)
+    let drained = handled > UInt64(queued) ? handled - UInt64(queued) : 0
+    if drained > lastReported {
+      lastReported = drained
+      wait = Self.firstPoll
+      driver.drained(id, upTo: drained, pathRoundTrip: socket?.smoothedRTTNanoseconds ?? 0)
     }
-    if behind > 0 && driver.wantsDrainReport(id) { poll() } else { stop() }
+    guard socket != nil, driver.wantsDrainReport(id) else { return }
+    if timer == nil { timer = LoopTimer(driver.loop) { [weak self] _ in self?.poll() } }
+    timer?.set(after: wait)
+    wait = min(wait * 2, Self.longestPoll)
   }
 
   private func poll() {
-    if timer == nil { timer = LoopTimer(driver.loop) { [weak self] _ in self?.pollDue() } }
-    timer?.set(after: delay)
+    guard let socket, socket.isOpen, driver.wantsDrainReport(id) else { return }
+    report()
   }
 
-  private func pollDue() {
-    delay = min(delay * 2, Self.slowestPoll)
-    look()
-  }
-
-  private func stop() {
-    delay = Self.firstPoll
+  /// The stream is over.
+  public func end() {
     timer?.cancel()
+    socket = nil
   }
 }

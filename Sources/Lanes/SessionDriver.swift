@@ -122,6 +122,11 @@ public final class SessionDriver: LaneOwner {
     return id
   }
 
+  /// Another object handles the stream from now on (a WebSocket after its 101).
+  public func setHandler(_ id: StreamID, _ handler: any StreamHandler) {
+    if session.isOpen(id) { handlers[id] = handler }
+  }
+
   /// The handler wants to hear no more of this stream (it has all it needs); the session still finishes it.
   public func release(_ id: StreamID) { handlers[id] = nil }
 

@@ -1,0 +1,72 @@
+public import CausewayBase
+internal import CausewayLanes
+public import CausewayLinuxIO
+internal import CausewayTunnelCore
+internal import CausewayWire
+
+/// Who wants to know what passes through: the panel, JSON lines, the log. Strings are made only when somebody is there.
+public protocol OriginObserver: AnyObject {
+  /// An answer is complete or broken off.
+  func requestFinished(tunnel: LocalTunnel, method: String, target: String, status: Int, duration: Duration)
+  /// The local service can't be reached (`up` false) or can again.
+  func originChanged(tunnel: LocalTunnel, isUp: Bool, reason: String)
+}
+
+/// What all origin streams of a client share on its loop: scratch buffers, parsers, spent stream objects, limits.
+final class OriginContext {
+  /// How long a service may take for its head after the whole request was sent: long polling must work.
+  static let answerLimit = Duration.seconds(300)
+  /// How long a connection to the service may take.
+  static let connectLimit = Duration.seconds(5)
+  /// A service that answered less than this ago is restarting rather than down: connecting is retried for so long.
+  static let restartPatience = Duration.seconds(2)
+  /// Spent stream objects kept for reuse.
+  static let spareLimit = 256
+  private static let sweepInterval = Duration.seconds(1)
+
+  let loop: EventLoop
+  let driver: SessionDriver
+  let pool: ChunkPool
+  weak var observer: (any OriginObserver)?
+
+  // Scratch: used within one call, empty between calls.
+  let request = ByteBuffer()
+  let answer = ByteBuffer()
+  let records = ByteBuffer()
+  let head = ResponseHead()
+
+  private var spare: [OriginHTTPStream] = []
+  private var active: [ObjectIdentifier: OriginHTTPStream] = [:]
+  private var sweep: LoopTimer?
+
+  init(driver: SessionDriver, pool: ChunkPool, observer: (any OriginObserver)?) {
+    self.driver = driver
+    self.pool = pool
+    self.observer = observer
+    loop = driver.loop
+    sweep = LoopTimer(loop) { [unowned self] now in self.sweepTimedOut(now) }
+  }
+
+  func takeStream(_ id: StreamID) -> OriginHTTPStream {
+    let stream = spare.popLast() ?? OriginHTTPStream(self)
+    stream.begin(id)
+    return stream
+  }
+
+  func give(_ stream: OriginHTTPStream) {
+    if spare.count < Self.spareLimit { spare.append(stream) }
+  }
+
+  /// Watches a stream that waits for its answer's head.
+  func watch(_ stream: OriginHTTPStream) {
+    active[ObjectIdentifier(stream)] = stream
+    if sweep?.deadline == nil { sweep?.set(after: Self.sweepInterval) }
+  }
+
+  func unwatch(_ stream: OriginHTTPStream) { active[ObjectIdentifier(stream)] = nil }
+
+  private func sweepTimedOut(_ now: Instant) {
+    for stream in Array(active.values) { stream.checkDeadline(now) }
+    if !active.isEmpty { sweep?.set(after: Self.sweepInterval) }
+  }
+}
