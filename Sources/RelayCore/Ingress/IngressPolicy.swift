@@ -84,13 +84,16 @@ public struct IngressPolicy: Sendable {
 public struct Visitor: Sendable {
   /// The address without its port, as X-Forwarded-For writes it.
   public var address: [UInt8]
+  /// The same as a number, to count by; nil for a unix socket.
+  public var ip: IPAddress?
   /// Its network is one of `--trusted-proxy`: what it says about earlier hops is believed.
   public var isTrustedProxy: Bool
   /// It came over TLS.
   public var isSecure: Bool
 
-  public init(address: String, isTrustedProxy: Bool = false, isSecure: Bool = false) {
+  public init(address: String, ip: IPAddress? = nil, isTrustedProxy: Bool = false, isSecure: Bool = false) {
     self.address = Array(address.utf8)
+    self.ip = ip
     self.isTrustedProxy = isTrustedProxy
     self.isSecure = isSecure
   }

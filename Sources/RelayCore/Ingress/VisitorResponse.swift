@@ -63,12 +63,15 @@ public struct VisitorResponse: Equatable, Sendable {
     let kind = try kind(of: head.status, request)
     if kind == .withheld { return VisitorResponse(kind: kind, status: head.status, body: .none, keepsAlive: true) }
     appendStatusLine(head, bytes, out)
+    // Where no body follows, a length only describes what GET would have brought, and travels as a field.
+    let keepsLength = kind == .final && head.body == .none && (request.isHead || head.status == 304)
     for _ in 0..<head.fieldCount {
       let (name, value) = try reader.field(bytes)
       let known = KnownField(name: bytes.extracting(name))
       guard isToken(bytes, name), isFieldValue(bytes, value) else { throw .malformed("control byte in a field of the response") }
       switch known {
-      case .contentLength: continue
+      case .contentLength:
+        guard keepsLength, bytes.decimal(in: ByteRange(value.lowerBound, value.upperBound)) != nil else { continue }
       case .trailer where request.minorVersion == 0: continue
       default: if known.isHopByHop { continue }
       }
