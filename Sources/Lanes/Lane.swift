@@ -27,6 +27,10 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
   /// How long sent bytes may stay unacknowledged.
   public static let userTimeout = Duration.seconds(20)
   private static let readByteCount = 128 * 1024
+  /// How long a closing lane waits for the peer to read.
+  public static let lingerLimit = Duration.seconds(2)
+  /// Bytes kept for an owner that does not take them yet (a login under way), above which nothing is read.
+  public static let inputLimit = 256 * 1024
 
   public let stream: TCPStream
   public weak var owner: (any LaneOwner)?
@@ -35,6 +39,8 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
   private let framing: WebSocketFraming?
   private var isFlushScheduled = false
   private var isClosed = false
+  private var closesAfterFlush = false
+  private var linger: LoopTimer?
   private let loop: EventLoop
 
   /// - Parameters:
@@ -66,10 +72,25 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
     loop.atTurnEnd(self)
   }
 
+  /// Writes now what is ready.
+  public func flushNow() {
+    if !isClosed { flush() }
+  }
+
+  /// Takes what the owner has to say once more at the end of this turn, writes it, finishes and closes. What the peer still sends for
+  /// `lingerLimit` is dropped, so that a reset does not overtake our last words.
+  public func closeAfterFlush() {
+    guard !isClosed else { return }
+    closesAfterFlush = true
+    scheduleFlush()
+  }
+
   /// Closes without a word to the owner. With `abruptly` the peer sees a reset.
   public func close(abruptly: Bool = false) {
     guard !isClosed else { return }
     isClosed = true
+    linger?.cancel()
+    linger = nil
     owner = nil
     if abruptly { stream.abort() } else { stream.close() }
   }
@@ -87,7 +108,7 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
 
   private func readAvailable() {
     var budget = Self.readBudget
-    while stream.isReadable && !isClosed {
+    while stream.isReadable && !isClosed && input.count < Self.inputLimit {
       if budget <= 0 {
         stream.continueSoon()
         break
@@ -116,6 +137,7 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
       if framing.isClosing { return fail("the other side closed the WebSocket") }
       return
     }
+    if linger != nil { return input.removeAll() }
     while !input.isEmpty, let owner {
       let used = owner.laneReceived(input.bytes)
       if isClosed { return }
@@ -140,7 +162,18 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
       case .failed(let error): return fail(error.message)
       }
     }
-    if output.isEmpty { output.trim(above: 4096) }
+    guard output.isEmpty else { return }
+    output.trim(above: 4096)
+    if closesAfterFlush && linger == nil && !isClosed { beginLingering() }
+  }
+
+  private func beginLingering() {
+    owner = nil
+    stream.finishWriting()
+    // The timer holds the lane: nobody else may.
+    let timer = LoopTimer(loop) { _ in self.close() }
+    timer.set(after: Self.lingerLimit)
+    linger = timer
   }
 
   private func fill() {
@@ -154,6 +187,8 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
   private func fail(_ reason: String) {
     guard !isClosed else { return }
     isClosed = true
+    linger?.cancel()
+    linger = nil
     let owner = self.owner
     self.owner = nil
     stream.close()

@@ -42,6 +42,15 @@ public final class SessionDriver: LaneOwner {
     timer?.cancel()
   }
 
+  /// The same, after what is queued (a last word) has been written.
+  public func detachAfterFlush() {
+    lane?.closeAfterFlush()
+    lane?.flushNow()
+    lane = nil
+    session.detach()
+    timer?.cancel()
+  }
+
   /// Ends every stream; their handlers hear a reset.
   public func endAllStreams(_ code: ResetCode) {
     var ended: [SessionEvent] = []
@@ -110,6 +119,25 @@ public final class SessionDriver: LaneOwner {
   private func rearm() {
     guard let deadline = session.nextDeadline else { return }
     timer?.set(at: deadline)
+  }
+
+  /// Asks the peer for a sign of life and tells after `limit` whether any byte came.
+  public func probe(limit: Duration, _ completion: @escaping (_ isAlive: Bool) -> Void) {
+    guard lane != nil else { return completion(false) }
+    let start = loop.now
+    session.requestPing()
+    lane?.scheduleFlush()
+    let step = limit.wholeNanoseconds / 20
+    var probe: LoopTimer?
+    probe = LoopTimer(loop) { [weak self] now in
+      // The timer keeps itself alive until it has told.
+      guard let timer = probe else { return }
+      let isAlive = self.map { $0.lane != nil && $0.session.lastReceived > start } ?? false
+      if !isAlive, let self, self.lane != nil, now < start + limit { return timer.set(at: now + .nanoseconds(step)) }
+      probe = nil
+      completion(isAlive)
+    }
+    probe?.set(at: start + .nanoseconds(step))
   }
 
   // MARK: Streams

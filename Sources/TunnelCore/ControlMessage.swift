@@ -8,6 +8,8 @@ public struct TunnelRequest: Equatable, Sendable {
   public var isHTTP: Bool
   /// A wish; nil for a random one.
   public var subdomain: String?
+  /// The random name of an earlier session, given again if it is still to be had.
+  public var previousName: String?
   /// TCP only; nil for any.
   public var remotePort: UInt16?
   /// HTTP only: visitors must bring this USER:PASS. A salted hash, never the password.
@@ -146,6 +148,7 @@ public enum ControlMessage: Equatable, Sendable {
         Entry("protocol", .string(request.isHTTP ? "http" : "tcp")),
       ]
       if let subdomain = request.subdomain { entries.append(Entry("subdomain", .string(subdomain))) }
+      if let previous = request.previousName { entries.append(Entry("previous", .string(previous))) }
       if let port = request.remotePort { entries.append(Entry("remote_port", .int(Int64(port)))) }
       if let auth = request.basicAuth {
         entries.append(
@@ -200,6 +203,7 @@ public enum ControlMessage: Equatable, Sendable {
       var request = TunnelRequest(
         request: number("request", as: Int.self) ?? 0, isHTTP: kind == "http", subdomain: map["subdomain"]?.string,
         remotePort: number("remote_port", as: UInt16.self))
+      request.previousName = map["previous"]?.string
       if let auth = map["basic_auth"] {
         request.basicAuth = .init(
           salt: try need("salt", auth["salt"]?.binary), iterations: try need("iterations", auth["iterations"]?.int.flatMap { Int(exactly: $0) }),

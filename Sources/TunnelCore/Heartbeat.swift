@@ -4,7 +4,7 @@ import CausewayBase
 /// it ends a silence, and it keeps the round trip measured during a bulk transfer.
 struct Heartbeat {
   private let limits: SessionLimits
-  private var lastReceived: Instant
+  private(set) var lastReceived: Instant
   private var lastPing: Instant?
   private var outstanding: Instant?
   private var minima: (current: UInt64, previous: UInt64, rotated: Instant)
@@ -49,6 +49,9 @@ struct Heartbeat {
       minima.current = min(minima.current, lastRoundTrip)
     }
   }
+
+  /// Makes a ping due now.
+  mutating func requestPing() { lastPing = nil }
 
   func isDead(at now: Instant) -> Bool { now >= deadDeadline }
   private var deadDeadline: Instant { lastReceived + limits.deadAfterSilence }

@@ -81,6 +81,12 @@ public final class Session {
 
   // MARK: The connection
 
+  /// When the present connection last brought a byte.
+  public var lastReceived: Instant { heartbeat.lastReceived }
+
+  /// Sends a ping at the next chance: to find out soon whether the peer is still there.
+  public func requestPing() { heartbeat.requestPing() }
+
   /// A new connection carries the session from now on. `resumed` is false for the first one.
   public func attach(resumed: Bool, at now: Instant) {
     isAttached = true

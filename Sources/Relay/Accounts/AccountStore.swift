@@ -39,7 +39,7 @@ package enum Authentication: Equatable, Sendable {
 /// returns; `StoreThread` keeps them off the event loops. Not for two threads at once.
 package protocol AccountStore: AnyObject {
   // Signing in
-  /// Same cost whether the token is known or not. Also asked at a resume.
+  /// The same look-ups whether the token is known or not. Also asked at a resume.
   func authenticate(_ token: TokenHash) throws(StoreError) -> Authentication
   /// Writes down a use; nothing when the last one is less than `TokenUse.granularitySeconds` old.
   func noteUse(of token: TokenHash, at now: WallTime) throws(StoreError)

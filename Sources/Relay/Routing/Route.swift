@@ -1,4 +1,6 @@
+internal import CausewayCrypto
 public import CausewayLanes
+internal import CausewayTunnelCore
 
 /// Where a public name or port leads: one tunnel of one live session. It dies with its tunnel; holders check `isLive`.
 public final class Route {
@@ -19,16 +21,22 @@ public final class Route {
   }
 }
 
-/// A salted hash of USER:PASS that the client chose for its tunnel (`-a`). The relay never learns the password before a visitor sends it.
+/// Checks visitors' USER:PASS against the salted hash that the client sent for its tunnel (`-a`). The relay learns the password only from
+/// visitors, and keeps it nowhere.
 public final class BasicAuthVerifier {
-  public let salt: [UInt8]
-  /// SHA-256(salt ‖ "USER:PASS").
-  public let digest: [UInt8]
+  private var verifier: PasswordVerifier
 
-  init(salt: [UInt8], digest: [UInt8]) {
-    self.salt = salt
-    self.digest = digest
+  /// Nil when sizes or the iteration count are out of bounds.
+  init?(_ auth: TunnelRequest.BasicAuth) {
+    guard auth.salt.count == 16, auth.hash.count == 32 else { return nil }
+    let salt = InlineArray<16, UInt8> { auth.salt[$0] }
+    let hash = InlineArray<32, UInt8> { auth.hash[$0] }
+    guard let verifier = PasswordVerifier(salt: salt, iterations: auth.iterations, hash: hash) else { return nil }
+    self.verifier = verifier
   }
+
+  /// Whether the decoded Basic credential is the right one, in constant time.
+  public func accepts(_ credential: Span<UInt8>) -> Bool { verifier.accepts(credential) }
 }
 
 /// What a look-up found.

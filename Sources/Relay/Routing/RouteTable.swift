@@ -1,5 +1,5 @@
 internal import CausewayBase
-public import CausewayLanes
+internal import CausewayLanes
 public import CausewayLinuxIO
 
 /// Which names and TCP ports are served, on this loop.

@@ -37,7 +37,7 @@ enum Punycode {
       length += 1
       bias = adapt(position - previous, length, isFirst: previous == 0)
       let (next, overflow) = scalar.addingReportingOverflow(position / length)
-      if overflow || Unicode.Scalar(next) == nil { return false }
+      if overflow || next < 0xA0 || Unicode.Scalar(next) == nil { return false }  // C1 controls are in no label
       scalar = next
       position = position % length + 1
     }

@@ -1,6 +1,6 @@
-public import CausewayBase
+internal import CausewayBase
 internal import CausewayLanes
-public import CausewayLinuxIO
+internal import CausewayLinuxIO
 internal import CausewayTunnelCore
 internal import CausewayWire
 
@@ -39,6 +39,10 @@ final class OriginContext {
   private var active: [ObjectIdentifier: OriginHTTPStream] = [:]
   private var sweep: LoopTimer?
 
+  private var tunnelsByNumber: [UInt16: LocalTunnel] = [:]
+  private var verifyingTLS: TLSContext?
+  private var trustingTLS: TLSContext?
+
   init(driver: SessionDriver, pool: ChunkPool, observer: (any OriginObserver)?) {
     self.driver = driver
     self.pool = pool
@@ -47,7 +51,46 @@ final class OriginContext {
     sweep = LoopTimer(loop) { [unowned self] now in self.sweepTimedOut(now) }
   }
 
-  func takeStream(_ id: StreamID) -> OriginHTTPStream {
+  // MARK: Tunnels
+
+  func tunnels(_ number: UInt16) -> LocalTunnel? { tunnelsByNumber[number] }
+
+  /// The relay's numbers for our tunnels; set anew with each session.
+  func setTunnels(_ tunnels: [UInt16: LocalTunnel]) { tunnelsByNumber = tunnels }
+
+  func tlsContext(for target: OriginTarget) -> TLSContext? {
+    guard target.usesTLS else { return nil }
+    do throws(TLSError) {
+      if target.verifiesCertificate {
+        if verifyingTLS == nil { verifyingTLS = try TLSContext() }
+        return verifyingTLS
+      }
+      if trustingTLS == nil { trustingTLS = try TLSContext(clientTrusting: .insecure) }
+      return trustingTLS
+    } catch {
+      return nil
+    }
+  }
+
+  func originIsUp(_ tunnel: LocalTunnel) {
+    tunnel.lastSuccess = loop.now
+    guard tunnel.isDown else { return }
+    tunnel.isDown = false
+    observer?.originChanged(tunnel: tunnel, isUp: true, reason: "")
+  }
+
+  func originIsDown(_ tunnel: LocalTunnel, _ reason: String) {
+    guard !tunnel.isDown else { return }
+    tunnel.isDown = true
+    observer?.originChanged(tunnel: tunnel, isUp: false, reason: reason)
+  }
+
+  // MARK: Streams
+
+  /// What handles a stream that the relay opened: its first record tells which kind it is.
+  func handler(for id: StreamID) -> any StreamHandler { takeStream(id) }
+
+  private func takeStream(_ id: StreamID) -> OriginHTTPStream {
     let stream = spare.popLast() ?? OriginHTTPStream(self)
     stream.begin(id)
     return stream

@@ -219,7 +219,8 @@ extension OriginHTTPStream {
     guard isComplete else { return }
     if offset < input.count { keepsConnection = false }  // bytes nobody asked for
     var writer = HeadRecordWriter(trailersTo: out)
-    chunks.trailers.forEach { name, value in writer.field(name, value) }
+    let trailers = chunks.trailers
+    for line in trailers.fields { writer.field(trailers.bytes.span.extracting(line.name), trailers.bytes.span.extracting(line.value)) }
     writer.finish()
     answer = .done
   }
@@ -231,6 +232,7 @@ extension OriginHTTPStream {
       socket?.close()
       socket = nil
       pending.removeAll()
+      let replay = self.replay
       pending.append(replay.bytes)
       replay.removeAll()
       return dial()

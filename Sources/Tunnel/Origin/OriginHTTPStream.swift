@@ -32,6 +32,8 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   var records = RecordParser()
   var pending: ChunkQueue
   var drain: DrainReporter
+  /// What took the stream over, within the call that found out.
+  private var raw: OriginTCPStream?
   var requestEnded = false
   var answer = Answer.head
   var chunks = ChunkedDecoder()
@@ -60,6 +62,7 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     self.id = id
     drain.begin(id)
     isOver = false
+    raw = nil
     requestEnded = false
     answer = .head
     isReused = false
@@ -85,10 +88,13 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     do throws(RecordError) {
       while !isOver, let event = try records.next(bytes, &offset) {
         switch event {
-        case .head(let kind, let payload): try receiveHead(kind, bytes, payload, out)
+        case .head(let kind, let payload):
+          try receiveHead(kind, bytes, payload, out)
+          if let raw { return raw.streamReceived(bytes.extracting(offset..<bytes.count)) }
         case .collectedHead(let kind):
           let collected = records.collected
           try receiveHead(kind, collected.bytes, 0..<collected.count, out)
+          if let raw { return raw.streamReceived(bytes.extracting(offset..<bytes.count)) }
         case .data(let range): sendBody(bytes.extracting(range), out)
         }
       }
@@ -113,7 +119,8 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   private func open(_ bytes: Span<UInt8>, _ payload: Range<Int>, _ out: ByteBuffer) throws(RecordError) {
     var reader = HeadRecordReader(payload: payload)
     let open = try reader.open(bytes)
-    guard let tunnel = context.tunnels(open.tunnel) else { return fail(.tunnelGone) }
+    guard let tunnel = context.tunnels(open.tunnel), tunnel.isHTTP == (open.kind != .tcp) else { return fail(.tunnelGone) }
+    if open.kind == .tcp { return becomeTCP(tunnel) }
     self.tunnel = tunnel
     let request = try OriginRequest.write(bytes, payload: payload, host: tunnel.target.hostHeader, to: out)
     self.request = request
@@ -135,6 +142,14 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
       requestEnded = true
       awaitAnswer()
     }
+  }
+
+  /// The stream is TCP: another object takes it, and the rest of its bytes.
+  private func becomeTCP(_ tunnel: LocalTunnel) {
+    let stream = OriginTCPStream(context, id, tunnel)
+    context.driver.setHandler(id, stream)
+    raw = stream
+    finish(keeping: false)
   }
 
   /// A piece of the body, framed for the service.
@@ -228,9 +243,6 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
         return (0, outcome)
       }
       if case .failed(let error)? = outcome { return writeFailed(error) }
-    }
-    if pending.isEmpty && mustFinishWriting {
-        socket.finishWriting()
     }
   }
 

@@ -1,5 +1,5 @@
 internal import CausewayBase
-internal import CausewayLinuxIO
+public import CausewayLinuxIO
 
 /// Kept connections to one local service, last in first out: the warmest serves next, the rest age out.
 public final class OriginPool: TCPStreamOwner {

@@ -1,3 +1,4 @@
+internal import CausewayBase
 public import CausewayTunnelCore
 
 /// The local service that a tunnel leads to.
@@ -37,9 +38,9 @@ public final class LocalTunnel {
   public let target: OriginTarget
   public let pool: OriginPool
   /// Loopback's family that answered last: tried first next time.
-  var preferredLoopback = "127.0.0.1"
+  var prefersIPv6 = false
   /// Last time a connection succeeded, and whether the service is known to be down.
-  var lastSuccess: UInt64 = 0
+  var lastSuccess = Instant.zero
   public internal(set) var isDown = false
 
   public init(name: String, isHTTP: Bool, target: OriginTarget) {

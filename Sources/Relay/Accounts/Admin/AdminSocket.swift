@@ -88,7 +88,7 @@ package final class AdminSocket: EventHandler {
 
   private func accept() -> FileDescriptor? {
     guard let number = listener?.rawValue else { return nil }
-    var address = sockaddr_storage()
+    var address = shim_address()
     let result = unsafe shim_accept(number, &address)
     if result >= 0 { return FileDescriptor(adopting: result) }
     // Out of descriptors or memory: a level-triggered listener would spin.

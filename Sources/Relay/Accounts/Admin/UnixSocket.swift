@@ -17,8 +17,9 @@ enum UnixSocket {
     if unsafe unlink(path) != 0 && errno != ENOENT { throw SystemError(errno, "unlink \(path)") }
     // The new file takes the socket's mode (less the umask): it is never open to others, not even for a moment.
     if fchmod(socket.rawValue, 0o600) != 0 { throw SystemError(errno, "fchmod") }
-    var (address, length) = try address(path, folder.rawValue)
-    let result = unsafe shim_bind(socket.rawValue, &address, length)
+    let reachable = try reachablePath(path, folder.rawValue)
+    var address = shim_address(family: UInt16(AF_UNIX), port: 0, scope: 0, high: 0, low: 0)
+    let result = unsafe shim_bind(socket.rawValue, &address, reachable, reachable.utf8.count)
     if result < 0 { throw SystemError(-result, "bind \(path)") }
     if unsafe chmod(path, 0o600) != 0 { throw SystemError(errno, "chmod \(path)") }
     if Glibc.listen(socket.rawValue, backlog) != 0 { throw SystemError(errno, "listen \(path)") }
@@ -34,8 +35,9 @@ enum UnixSocket {
     unsafe _ = setsockopt(socket.rawValue, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     unsafe _ = setsockopt(socket.rawValue, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     let folder = try openFolder(of: path)
-    var (address, length) = try address(path, folder.rawValue)
-    let result = unsafe shim_connect(socket.rawValue, &address, length)
+    let reachable = try reachablePath(path, folder.rawValue)
+    var address = shim_address(family: UInt16(AF_UNIX), port: 0, scope: 0, high: 0, low: 0)
+    let result = unsafe shim_connect(socket.rawValue, &address, reachable, reachable.utf8.count)
     if result < 0 { throw SystemError(-result, "connect") }
     return socket
   }
@@ -63,19 +65,11 @@ enum UnixSocket {
   }
 
   /// A long path is reached through its open folder: /proc/self/fd/N/NAME.
-  private static func address(_ path: String, _ folder: CInt) throws(SystemError) -> (sockaddr_storage, socklen_t) {
-    var bytes = [UInt8](path.utf8)
-    if bytes.count > maximumPathByteCount {
-      let name = path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
-      bytes = [UInt8]("/proc/self/fd/\(folder)/\(name)".utf8)
-    }
-    if bytes.count > maximumPathByteCount { throw SystemError(ENAMETOOLONG, "socket \(path)") }
-    var address = sockaddr_storage()
-    address.ss_family = sa_family_t(AF_UNIX)
-    // SAFETY: sockaddr_storage has 128 bytes, zeroed; the family takes 2 and the path at most 107 of them.
-    unsafe withUnsafeMutableBytes(of: &address) { storage in
-      for (offset, byte) in bytes.enumerated() { unsafe storage[2 + offset] = byte }
-    }
-    return (address, socklen_t(2 + bytes.count + 1))
+  private static func reachablePath(_ path: String, _ folder: CInt) throws(SystemError) -> String {
+    if path.utf8.count <= maximumPathByteCount { return path }
+    let name = path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+    let short = "/proc/self/fd/\(folder)/\(name)"
+    if short.utf8.count > maximumPathByteCount { throw SystemError(ENAMETOOLONG, "socket \(path)") }
+    return short
   }
 }
