@@ -18,6 +18,7 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   public let id: StreamID
   public let socket: TCPStream
   private weak var owner: (any RawPipeOwner)?
+  private let brokenCode: ResetCode
   private var pending: ChunkQueue
   private let drain: DrainReporter
   private var streamIsOver = false
@@ -28,7 +29,12 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   public private(set) var bytesFromSocket: UInt64 = 0
 
   /// Takes over `socket` and the handling of stream `id`. Reading begins in the next turn.
-  public init(_ driver: SessionDriver, _ id: StreamID, _ socket: TCPStream, pool: ChunkPool, owner: (any RawPipeOwner)? = nil) {
+  /// - Parameter brokenCode: what the other side is told when the socket breaks.
+  public init(
+    _ driver: SessionDriver, _ id: StreamID, _ socket: TCPStream, pool: ChunkPool, owner: (any RawPipeOwner)? = nil,
+    brokenCode: ResetCode = .originAborted
+  ) {
+    self.brokenCode = brokenCode
     self.driver = driver
     self.id = id
     self.socket = socket
@@ -136,7 +142,7 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   /// The socket is broken: the other side must see a reset, not an end.
   private func breakOff() {
     guard !isFinished else { return }
-    driver.reset(id, .originAborted)
+    driver.reset(id, brokenCode)
     socket.close()
     finish()
   }
