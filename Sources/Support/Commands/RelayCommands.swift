@@ -30,7 +30,7 @@ extension Program {
     examples: [
       .init("causeway relay", "a private relay to try things with"),
       .init(
-        "causeway relay --listen https://0.0.0.0:443 --domain t.example.com --tls-cert c.pem --tls-key k.pem", "a public one: *.t.example.com"),
+        "causeway relay --listen https://0.0.0.0:443 --domain t.example.com --tls-cert c --tls-key k", "a public one: *.t.example.com"),
       .init("causeway relay account add me@example.com > token", "an account; its token goes to stdout, once"),
     ])
 

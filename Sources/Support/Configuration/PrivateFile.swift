@@ -6,6 +6,12 @@ internal import Glibc
 package struct FileError: Error, Equatable, Sendable, CustomStringConvertible {
   package var path: String
   package var reason: String
+
+  package init(path: String, reason: String) {
+    self.path = path
+    self.reason = reason
+  }
+
   package var description: String { "\(path.printable): \(reason)" }
 
   static func errno(_ code: CInt, _ action: String, _ path: String) -> FileError {
