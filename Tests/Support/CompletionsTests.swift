@@ -31,7 +31,9 @@ import Testing
     let words = ["causeway"] + line.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
     let list = words.map { "'\($0)'" }.joined(separator: " ")
     let file = script(.bash, in: folder)
-    let result = shell("bash --norc -c \"source \(file); COMP_WORDS=(\(list)); COMP_CWORD=\(words.count - 1); _causeway; printf '%s\\\\n' \\\"\\${COMPREPLY[@]}\\\"\"")
+    let result = shell(
+      "bash --norc -c \"source \(file); COMP_WORDS=(\(list)); COMP_CWORD=\(words.count - 1); _causeway; printf '%s\\\\n' \\\"\\${COMPREPLY[@]}\\\"\""
+    )
     #expect(result.code == 0)
     check(result.output, expected, unexpected, line)
   }
@@ -41,7 +43,9 @@ import Testing
     let folder = TemporaryFolder()
     let file = script(.bash, in: folder)
     let count = tail.split(separator: " ").count
-    let result = shell("bash --norc -c \"source \(file); COMP_WORDS=(causeway http \(tail)); COMP_CWORD=\(1 + count); _causeway; printf '%s\\\\n' \\\"\\${COMPREPLY[@]}\\\"\"")
+    let result = shell(
+      "bash --norc -c \"source \(file); COMP_WORDS=(causeway http \(tail)); COMP_CWORD=\(1 + count); _causeway; printf '%s\\\\n' \\\"\\${COMPREPLY[@]}\\\"\""
+    )
     check(result.output, [expected], ["http"], tail)
   }
 

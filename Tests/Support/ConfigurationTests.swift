@@ -10,7 +10,8 @@ import Testing
     configuration.setToken("two", for: "http://127.0.0.1:8080")
     #expect(
       configuration.yaml
-        == "server: \"https://relay.example.com\"\ntokens:\n  \"https://relay.example.com\": \"t: #1\"\n  \"http://127.0.0.1:8080\": \"two\"\n")
+        == "server: \"https://relay.example.com\"\ntokens:\n  \"https://relay.example.com\": \"t: #1\"\n  \"http://127.0.0.1:8080\": \"two\"\n"
+    )
     #expect(try ClientConfiguration(parsing: Array(configuration.yaml.utf8), file: "f") == configuration)
     #expect(configuration.token(for: "http://127.0.0.1:8080") == "two")
     #expect(configuration.token(for: "http://127.0.0.1") == nil)
@@ -19,13 +20,15 @@ import Testing
     #expect(ClientConfiguration().yaml == "")
   }
 
-  @Test("a broken file never shows a token", arguments: [
-    ("tokens: S3CRET", "f:1:9: key 'tokens': expected a mapping (key: value), got 'S3CRET'"),
-    ("tokens: {S3CRET}", "f:1:10: key 'tokens': expected SERVER-URL: TOKEN"),
-    ("tokens: {\"https://a\": [S3CRET]}", "f:1:10: key 'tokens': expected SERVER-URL: TOKEN"),
-    ("tokens: [S3CRET]", "f:1:9: key 'tokens': expected a mapping (key: value), got a list"),
-    ("sever: x", "f:1:1: key 'sever': unknown key, did you mean 'server'?"),
-  ])
+  @Test(
+    "a broken file never shows a token",
+    arguments: [
+      ("tokens: S3CRET", "f:1:9: key 'tokens': expected a mapping (key: value), got 'S3CRET'"),
+      ("tokens: {S3CRET}", "f:1:10: key 'tokens': expected SERVER-URL: TOKEN"),
+      ("tokens: {\"https://a\": [S3CRET]}", "f:1:10: key 'tokens': expected SERVER-URL: TOKEN"),
+      ("tokens: [S3CRET]", "f:1:9: key 'tokens': expected a mapping (key: value), got a list"),
+      ("sever: x", "f:1:1: key 'sever': unknown key, did you mean 'server'?"),
+    ])
   func brokenTokens(_ text: String, _ message: String) {
     let error = #expect(throws: YAMLError.self) { try ClientConfiguration(parsing: Array(text.utf8), file: "f") }
     #expect(error?.description == message.replacing("got 'S3CRET'", with: "got something else (not shown)"))
@@ -74,12 +77,17 @@ import Testing
     #expect(folder.read("counter") == String(repeating: "x", count: 20))
   }
 
-  @Test("XDG folders", arguments: [
-    (["HOME": "/h"], "/h/.config/causeway/config.yaml", "/h/.local/state/causeway/relay"),
-    (["HOME": "/h", "XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s"], "/c/causeway/config.yaml", "/s/causeway/relay"),
-    (["HOME": "/h", "XDG_CONFIG_HOME": "relative", "XDG_STATE_HOME": ""], "/h/.config/causeway/config.yaml", "/h/.local/state/causeway/relay"),
-    (["HOME": "/"], "/.config/causeway/config.yaml", "/.local/state/causeway/relay"),
-  ] as [([String: String], String, String)])
+  @Test(
+    "XDG folders",
+    arguments: [
+      (["HOME": "/h"], "/h/.config/causeway/config.yaml", "/h/.local/state/causeway/relay"),
+      (["HOME": "/h", "XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s"], "/c/causeway/config.yaml", "/s/causeway/relay"),
+      (
+        ["HOME": "/h", "XDG_CONFIG_HOME": "relative", "XDG_STATE_HOME": ""], "/h/.config/causeway/config.yaml",
+        "/h/.local/state/causeway/relay"
+      ),
+      (["HOME": "/"], "/.config/causeway/config.yaml", "/.local/state/causeway/relay"),
+    ] as [([String: String], String, String)])
   func folders(_ variables: [String: String], _ config: String, _ state: String) {
     let folders = XDGFolders(.fixed(variables))
     #expect(folders.clientConfiguration == config)

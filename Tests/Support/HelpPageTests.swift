@@ -21,7 +21,9 @@ import Testing
       let file = #filePath.replacing("HelpPageTests.swift", with: "HelpSnapshots.swift")
       let stream = unsafe try #require(unsafe fopen(file, "w"))
       let head = "/// What HelpPageTests expects; recorded, not written.\nlet recordedHelpPages = #\"\"\"\n"
-      _ = unsafe fputs(head + pages.split(separator: "\n", omittingEmptySubsequences: false).map { $0.isEmpty ? "" : "  " + $0 }.joined(separator: "\n") + "\n  \"\"\"#\n", stream)
+      _ = unsafe fputs(
+        head + pages.split(separator: "\n", omittingEmptySubsequences: false).map { $0.isEmpty ? "" : "  " + $0 }.joined(separator: "\n")
+          + "\n  \"\"\"#\n", stream)
       unsafe fclose(stream)
     }
     let expected = recordedHelpPages.split(separator: "\n", omittingEmptySubsequences: false)
@@ -64,16 +66,26 @@ import Testing
     #expect(HelpPage.text(for: [Program.table, Program.http]).contains("--token ") == false)
   }
 
-  @Test("the product's lines parse", arguments: [
-    ("http 3000 --subdomain a --host-header rewrite -a @f -q --json --log-level debug --log-file f --server u --ca f -k --token-file -", "http"),
-    ("tcp 22 --remote-port 20022", "tcp"), ("start", "start"), ("start f.yml a b", "start"), ("authtoken -", "authtoken"), ("authtoken", "authtoken"),
-    ("config", "config"), ("config server u", "config"), ("version", "version"), ("completions zsh", "completions"),
-    ("relay --listen 1:1 --listen 2:2 --public-url u --domain d --data d --tcp-ports 1-2 --tls-cert c --tls-key k --trusted-proxy c --metrics a:1 --json --config f", "relay"),
-    ("relay account add a@b --data d", "relay account add"), ("relay account list", "relay account list"),
-    ("relay account disable a@b", "relay account disable"), ("relay account remove a@b", "relay account remove"),
-    ("relay token create a@b", "relay token create"), ("relay token revoke 7", "relay token revoke"), ("relay name list", "relay name list"),
-    ("relay --data d name release n", "relay name release"),
-  ])
+  @Test(
+    "the product's lines parse",
+    arguments: [
+      (
+        "http 3000 --subdomain a --host-header rewrite -a @f -q --json --log-level debug --log-file f --server u --ca f -k --token-file -",
+        "http"
+      ),
+      ("tcp 22 --remote-port 20022", "tcp"), ("start", "start"), ("start f.yml a b", "start"), ("authtoken -", "authtoken"),
+      ("authtoken", "authtoken"),
+      ("config", "config"), ("config server u", "config"), ("version", "version"), ("completions zsh", "completions"),
+      (
+        "relay --listen 1:1 --listen 2:2 --public-url u --domain d --data d --tcp-ports 1-2 --tls-cert c --tls-key k --trusted-proxy c --metrics a:1 --json --config f",
+        "relay"
+      ),
+      ("relay account add a@b --data d", "relay account add"), ("relay account list", "relay account list"),
+      ("relay account disable a@b", "relay account disable"), ("relay account remove a@b", "relay account remove"),
+      ("relay token create a@b", "relay token create"), ("relay token revoke 7", "relay token revoke"),
+      ("relay name list", "relay name list"),
+      ("relay --data d name release n", "relay name release"),
+    ])
   func productLines(_ line: String, _ path: String) throws {
     guard case .run(let parsed) = try ArgumentParser(Program.table).parse(["causeway"] + line.split(separator: " ").map(String.init)) else {
       Issue.record("did not run")
@@ -82,7 +94,9 @@ import Testing
     #expect(parsed.path.joined(separator: " ") == path)
   }
 
-  @Test("tokens as arguments are refused", arguments: ["http --token T0K 1", "tcp --token=T0K 1", "start --token T0K", "authtoken T0K", "tcp 1 -a u:T0K"])
+  @Test(
+    "tokens as arguments are refused",
+    arguments: ["http --token T0K 1", "tcp --token=T0K 1", "start --token T0K", "authtoken T0K", "tcp 1 -a u:T0K"])
   func tokens(_ line: String) {
     let error = #expect(throws: ArgumentError.self) {
       _ = try ArgumentParser(Program.table).parse(["causeway"] + line.split(separator: " ").map(String.init))

@@ -48,6 +48,10 @@ import Testing
         &thread, nil,
         { context in
           let asked = unsafe Unmanaged<Asked>.fromOpaque(context!).takeRetainedValue()
+          // Threads of a pool have signals blocked; a program's first thread has not.
+          var none = sigset_t()
+          unsafe sigemptyset(&none)
+          unsafe pthread_sigmask(SIG_SETMASK, &none, nil)
           let outcome = HiddenPrompt.read("Token: ", from: asked.slave)
           asked.outcome.withLock { $0 = outcome }
           return nil

@@ -4,34 +4,45 @@ import Testing
 @testable import CausewaySupport
 
 @Suite struct TerminalTests {
-  @Test("sizes", arguments: [
-    (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (102_348, "99.9 KiB"), (102_400, "100 KiB"), (1_047_552, "1023 KiB"),
-    (1_048_064, "1.0 MiB"), (1 << 30, "1.0 GiB"), (.max, "16.0 EiB"),
-  ] as [(UInt64, String)])
+  @Test(
+    "sizes",
+    arguments: [
+      (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (102_348, "99.9 KiB"), (102_400, "100 KiB"),
+      (1_047_552, "1023 KiB"),
+      (1_048_064, "1.0 MiB"), (1 << 30, "1.0 GiB"), (.max, "16.0 EiB"),
+    ] as [(UInt64, String)])
   func sizes(_ count: UInt64, _ text: String) { #expect(Quantity.bytes(count) == text) }
 
-  @Test("durations", arguments: [
-    (0, "0.0 ms"), (0.42, "0.4 ms"), (9.94, "9.9 ms"), (9.96, "10 ms"), (12.3, "12 ms"), (999.4, "999 ms"), (999.6, "1.0 s"), (59_900, "59.9 s"),
-    (59_960, "1 min 0 s"), (184_000, "3 min 4 s"), (7_500_000, "2 h 5 min"), (273_600_000, "3 d 4 h"), (-5, "0.0 ms"),
-  ] as [(Double, String)])
+  @Test(
+    "durations",
+    arguments: [
+      (0, "0.0 ms"), (0.42, "0.4 ms"), (9.94, "9.9 ms"), (9.96, "10 ms"), (12.3, "12 ms"), (999.4, "999 ms"), (999.6, "1.0 s"),
+      (59_900, "59.9 s"),
+      (59_960, "1 min 0 s"), (184_000, "3 min 4 s"), (7_500_000, "2 h 5 min"), (273_600_000, "3 d 4 h"), (-5, "0.0 ms"),
+    ] as [(Double, String)])
   func durations(_ milliseconds: Double, _ text: String) {
     #expect(Quantity.duration(.nanoseconds(Int64(milliseconds * 1e6))) == text)
   }
 
-  @Test("drawing needs a terminal that may be drawn on", arguments: [
-    (true, ["TERM": "xterm"], true), (false, ["TERM": "xterm"], false), (true, ["TERM": "dumb"], false), (true, [:], false),
-    (true, ["TERM": "xterm", "NO_COLOR": "1"], false), (true, ["TERM": "xterm", "NO_COLOR": ""], true),
-  ] as [(Bool, [String: String], Bool)])
+  @Test(
+    "drawing needs a terminal that may be drawn on",
+    arguments: [
+      (true, ["TERM": "xterm"], true), (false, ["TERM": "xterm"], false), (true, ["TERM": "dumb"], false), (true, [:], false),
+      (true, ["TERM": "xterm", "NO_COLOR": "1"], false), (true, ["TERM": "xterm", "NO_COLOR": ""], true),
+    ] as [(Bool, [String: String], Bool)])
   func interactive(_ isTerminal: Bool, _ variables: [String: String], _ expected: Bool) {
     let terminal = Terminal.decide(isTerminal: isTerminal, columns: 80, rows: 24, .fixed(variables))
     #expect(terminal.isInteractive == expected)
     #expect(terminal.hasColour == expected)
   }
 
-  @Test("text is cut at cells, not bytes", arguments: [
-    ("hello", 5, "hello"), ("hello!", 5, "hell…"), ("日本語", 6, "日本語"), ("日本語", 5, "日本…"), ("日本語", 4, "日…"), ("e\u{301}e\u{301}", 2, "e\u{301}e\u{301}"),
-    ("abc", 1, "…"), ("abc", 0, ""),
-  ])
+  @Test(
+    "text is cut at cells, not bytes",
+    arguments: [
+      ("hello", 5, "hello"), ("hello!", 5, "hell…"), ("日本語", 6, "日本語"), ("日本語", 5, "日本…"), ("日本語", 4, "日…"),
+      ("e\u{301}e\u{301}", 2, "e\u{301}e\u{301}"),
+      ("abc", 1, "…"), ("abc", 0, ""),
+    ])
   func truncation(_ text: String, _ width: Int, _ expected: String) {
     let cut = StyledText(text).truncated(to: width)
     #expect(cut.plain == expected)

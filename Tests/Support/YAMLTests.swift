@@ -28,59 +28,68 @@ import Testing
     #expect(try map.required("b").sequence().map { node throws(YAMLError) in try node.integer(in: 0...9) } == [1, 2])
   }
 
-  @Test("broken files name their place", arguments: [
-    ("a: 1\na: 2", "f.yml:2:1: key 'a': given twice, first in line 1"),
-    ("t:\n  - x: 1\n    x: 2", "f.yml:3:5: key 't[0].x': given twice, first in line 2"),
-    ("a: [1, 2", "f.yml:2:1: broken YAML: did not find expected ',' or ']' while parsing a flow sequence (begun in line 1)"),
-    ("a:\n\tb: 1", "f.yml:2:1: broken YAML: found character that cannot start any token while scanning for the next token"),
-    ("a: \"x", "f.yml:1:6: broken YAML: found unexpected end of stream while scanning a quoted scalar (begun in line 1)"),
-    ("a: *x", "f.yml:1:4: key 'a': unknown alias '*x'"),
-    ("a: &x [*x]", "f.yml:1:8: key 'a[0]': unknown alias '*x'"),
-    ("a: !!int 3", "f.yml:1:4: tags ('tag:yaml.org,2002:int') have no meaning here"),
-    ("a: 1\n---\nb: 2", "f.yml:3:1: a second document: one file holds one"),
-    ("[a]: 1", "f.yml:1:1: a key must be a plain text"),
-    ("a: 1\nb: \u{1}", "f.yml:2:4: broken YAML: control characters are not allowed"),
-    ("a: b: c", "f.yml:1:5: broken YAML: mapping values are not allowed in this context"),
-  ])
+  @Test(
+    "broken files name their place",
+    arguments: [
+      ("a: 1\na: 2", "f.yml:2:1: key 'a': given twice, first in line 1"),
+      ("t:\n  - x: 1\n    x: 2", "f.yml:3:5: key 't[0].x': given twice, first in line 2"),
+      ("a: [1, 2", "f.yml:2:1: broken YAML: did not find expected ',' or ']' while parsing a flow sequence (begun in line 1)"),
+      ("a:\n\tb: 1", "f.yml:2:1: broken YAML: found character that cannot start any token while scanning for the next token"),
+      ("a: \"x", "f.yml:1:6: broken YAML: found unexpected end of stream while scanning a quoted scalar (begun in line 1)"),
+      ("a: *x", "f.yml:1:4: key 'a': unknown alias '*x'"),
+      ("a: &x [*x]", "f.yml:1:8: key 'a[0]': unknown alias '*x'"),
+      ("a: !!int 3", "f.yml:1:4: tags ('tag:yaml.org,2002:int') have no meaning here"),
+      ("a: 1\n---\nb: 2", "f.yml:3:1: a second document: one file holds one"),
+      ("[a]: 1", "f.yml:1:1: a key must be a plain text"),
+      ("a: 1\nb: \u{1}", "f.yml:2:4: broken YAML: control characters are not allowed"),
+      ("a: b: c", "f.yml:1:5: broken YAML: mapping values are not allowed in this context"),
+    ])
   func broken(_ text: String, _ message: String) {
     let error = #expect(throws: YAMLError.self) { try parse(text) }
     #expect(error?.description == message)
   }
 
   @Test func invalidUTF8HasAPlace() {
-    let error = #expect(throws: YAMLError.self) { try YAMLDocument.parse([0x61, 0x3A, 0x20, 0x31, 0x0A, 0x62, 0x3A, 0x20, 0xFF], file: "f") }
+    let error = #expect(throws: YAMLError.self) {
+      try YAMLDocument.parse([0x61, 0x3A, 0x20, 0x31, 0x0A, 0x62, 0x3A, 0x20, 0xFF], file: "f")
+    }
     #expect(error?.description.hasPrefix("f:2:4: broken YAML: ") == true)
   }
 
   /// What each accessor says to what doesn't fit.
-  @Test("wrong values name key, expectation and what is there", arguments: [
-    ("port", "v: abc", "f.yml:1:4: key 'v': expected a port 1-65535, got 'abc'"),
-    ("port", "v: 0", "f.yml:1:4: key 'v': expected a port 1-65535, got '0'"),
-    ("port", "v: 65536", "f.yml:1:4: key 'v': expected a port 1-65535, got '65536'"),
-    ("port", "v: +5", "f.yml:1:4: key 'v': expected a port 1-65535, got '+5'"),
-    ("port", "v: 99999999999999999999", "f.yml:1:4: key 'v': expected a port 1-65535, got '99999999999999999999'"),
-    ("port", "v: [1]", "f.yml:1:4: key 'v': expected a port 1-65535, got a list"),
-    ("port", "v:", "f.yml:1:3: key 'v': expected a port 1-65535, got nothing"),
-    ("string", "v: {a: 1}", "f.yml:1:4: key 'v': expected a text, got a mapping"),
-    ("string", "v: ''", "f.yml:1:4: key 'v': expected a text, got ''"),
-    ("string", "v: null", "f.yml:1:4: key 'v': expected a text, got nothing"),
-    ("boolean", "v: yes", "f.yml:1:4: key 'v': expected true or false, got 'yes'"),
-    ("duration", "v: 5 parsecs", "f.yml:1:4: key 'v': expected a duration like 30s, 250ms, 5m, 12h or 7d, got '5 parsecs'"),
-    ("duration", "v: 30", "f.yml:1:4: key 'v': expected a duration like 30s, 250ms, 5m, 12h or 7d, got '30'"),
-    ("byteCount", "v: 1GB", "f.yml:1:4: key 'v': expected a size like 512, 64KiB, 16MiB or 1GiB, got '1GB'"),
-    ("byteCount", "v: 9223372036854775807KiB", "f.yml:1:4: key 'v': expected a size like 512, 64KiB, 16MiB or 1GiB, got '9223372036854775807KiB'"),
-    ("oneOf", "v: htp", "f.yml:1:4: key 'v': expected http or tcp, got 'htp', did you mean 'http'?"),
-    ("oneOf", "v: quic", "f.yml:1:4: key 'v': expected http or tcp, got 'quic'"),
-    ("sequence", "v: 1", "f.yml:1:4: key 'v': expected a list, got '1'"),
-    ("mapping", "v: 1", "f.yml:1:4: key 'v': expected a mapping (key: value), got '1'"),
-    ("mapping", "v:\n  nam: 1", "f.yml:2:3: key 'v.nam': unknown key, did you mean 'name'?"),
-    ("mapping", "v:\n  zzz: 1", "f.yml:2:3: key 'v.zzz': unknown key; known are name"),
-    ("required", "v: {}", "f.yml:1:4: key 'v': the key 'name' is missing"),
-    ("secret", "v: [s3cret]", "f.yml:1:4: key 'v': expected a text, got a list"),
-    ("string", "v: [\"\\e[31m\"]", "f.yml:1:4: key 'v': expected a text, got a list"),
-    ("port", "v: \"\\e[31m\"", "f.yml:1:4: key 'v': expected a port 1-65535, got '\\x1b[31m'"),
-    ("items", "v:\n  - 1\n  - x", "f.yml:3:5: key 'v[1]': expected a port 1-65535, got 'x'"),
-  ])
+  @Test(
+    "wrong values name key, expectation and what is there",
+    arguments: [
+      ("port", "v: abc", "f.yml:1:4: key 'v': expected a port 1-65535, got 'abc'"),
+      ("port", "v: 0", "f.yml:1:4: key 'v': expected a port 1-65535, got '0'"),
+      ("port", "v: 65536", "f.yml:1:4: key 'v': expected a port 1-65535, got '65536'"),
+      ("port", "v: +5", "f.yml:1:4: key 'v': expected a port 1-65535, got '+5'"),
+      ("port", "v: 99999999999999999999", "f.yml:1:4: key 'v': expected a port 1-65535, got '99999999999999999999'"),
+      ("port", "v: [1]", "f.yml:1:4: key 'v': expected a port 1-65535, got a list"),
+      ("port", "v:", "f.yml:1:3: key 'v': expected a port 1-65535, got nothing"),
+      ("string", "v: {a: 1}", "f.yml:1:4: key 'v': expected a text, got a mapping"),
+      ("string", "v: ''", "f.yml:1:4: key 'v': expected a text, got ''"),
+      ("string", "v: null", "f.yml:1:4: key 'v': expected a text, got nothing"),
+      ("boolean", "v: yes", "f.yml:1:4: key 'v': expected true or false, got 'yes'"),
+      ("duration", "v: 5 parsecs", "f.yml:1:4: key 'v': expected a duration like 30s, 250ms, 5m, 12h or 7d, got '5 parsecs'"),
+      ("duration", "v: 30", "f.yml:1:4: key 'v': expected a duration like 30s, 250ms, 5m, 12h or 7d, got '30'"),
+      ("byteCount", "v: 1GB", "f.yml:1:4: key 'v': expected a size like 512, 64KiB, 16MiB or 1GiB, got '1GB'"),
+      (
+        "byteCount", "v: 9223372036854775807KiB",
+        "f.yml:1:4: key 'v': expected a size like 512, 64KiB, 16MiB or 1GiB, got '9223372036854775807KiB'"
+      ),
+      ("oneOf", "v: htp", "f.yml:1:4: key 'v': expected http or tcp, got 'htp', did you mean 'http'?"),
+      ("oneOf", "v: quic", "f.yml:1:4: key 'v': expected http or tcp, got 'quic'"),
+      ("sequence", "v: 1", "f.yml:1:4: key 'v': expected a list, got '1'"),
+      ("mapping", "v: 1", "f.yml:1:4: key 'v': expected a mapping (key: value), got '1'"),
+      ("mapping", "v:\n  nam: 1", "f.yml:2:3: key 'v.nam': unknown key, did you mean 'name'?"),
+      ("mapping", "v:\n  zzz: 1", "f.yml:2:3: key 'v.zzz': unknown key; known are name"),
+      ("required", "v: {}", "f.yml:1:4: key 'v': the key 'name' is missing"),
+      ("secret", "v: [s3cret]", "f.yml:1:4: key 'v': expected a text, got a list"),
+      ("string", "v: [\"\\e[31m\"]", "f.yml:1:4: key 'v': expected a text, got a list"),
+      ("port", "v: \"\\e[31m\"", "f.yml:1:4: key 'v': expected a port 1-65535, got '\\x1b[31m'"),
+      ("items", "v:\n  - 1\n  - x", "f.yml:3:5: key 'v[1]': expected a port 1-65535, got 'x'"),
+    ])
   func wrongValues(_ accessor: String, _ text: String, _ message: String) {
     let error = #expect(throws: YAMLError.self) {
       let value = try parse(text).mapping(keys: ["v"]).required("v")
@@ -101,7 +110,9 @@ import Testing
     #expect(error?.description == message)
   }
 
-  @Test("durations and sizes", arguments: [("0s", 0), ("250ms", 250), ("30s", 30_000), ("5m", 300_000), ("12h", 43_200_000), ("7d", 604_800_000)])
+  @Test(
+    "durations and sizes",
+    arguments: [("0s", 0), ("250ms", 250), ("30s", 30_000), ("5m", 300_000), ("12h", 43_200_000), ("7d", 604_800_000)])
   func durations(_ text: String, _ milliseconds: Int) throws {
     #expect(try parse("v: \(text)").mapping().required("v").duration() == .milliseconds(milliseconds))
   }
@@ -123,7 +134,9 @@ import Testing
     #expect(throws: YAMLError.self) { try parse(nested(100_000)) }
     // Depth also counts through aliases.
     let half = YAMLDocument.maximumDepth / 2
-    #expect(throws: YAMLError.self) { try parse("a: &x \(nested(half))\nb: \(String(repeating: "[", count: half))*x\(String(repeating: "]", count: half))") }
+    #expect(throws: YAMLError.self) {
+      try parse("a: &x \(nested(half))\nb: \(String(repeating: "[", count: half))*x\(String(repeating: "]", count: half))")
+    }
   }
 
   @Test func billionLaughsAreRefused() {
@@ -140,10 +153,13 @@ import Testing
     #expect(throws: YAMLError.self) { try parse("[" + String(repeating: "1,", count: 20_000) + "]") }
   }
 
-  @Test("texts survive writing and reading", arguments: [
-    "plain", "no", "true", "1e3", "null", "~", "a: b", "# x", " lead", "trail ", "two\nlines", "tab\t", "\"quoted\"", "it's", "\\", "ü€😀", "*x", "&x",
-    "!t", "%", "@", "- a", "[", "{", String(repeating: "long ", count: 100), "\u{7F}\u{1}",
-  ])
+  @Test(
+    "texts survive writing and reading",
+    arguments: [
+      "plain", "no", "true", "1e3", "null", "~", "a: b", "# x", " lead", "trail ", "two\nlines", "tab\t", "\"quoted\"", "it's", "\\", "ü€😀",
+      "*x", "&x",
+      "!t", "%", "@", "- a", "[", "{", String(repeating: "long ", count: 100), "\u{7F}\u{1}",
+    ])
   func writing(_ text: String) throws {
     let written = YAMLWriter.text(.mapping([(text, .text(text)), ("list", .sequence([.text(text), .integer(-5), .boolean(true)]))]))
     let map = try parse(written).mapping()

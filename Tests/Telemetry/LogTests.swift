@@ -24,7 +24,10 @@ private final class Probe: Sendable {
 @Suite struct LogTests {
   static let record = LogRecord(
     time: 1_795_228_289_123_456_789, level: .warning, scope: "relay.ingress", message: "went \"away\"\n\u{1B}[31m",
-    fields: ["peer": "10.0.0.1:80", "note": "a b=\"c\"", "bytes": 42, "ratio": 0.5, "ok": true, "rtt": .duration(.microseconds(12_500)), "level": "x", "empty": ""])
+    fields: [
+      "peer": "10.0.0.1:80", "note": "a b=\"c\"", "bytes": 42, "ratio": 0.5, "ok": true, "rtt": .duration(.microseconds(12_500)),
+      "level": "x", "empty": "",
+    ])
 
   @Test func textLinesHaveDateLevelScopeAndFields() {
     #expect(
@@ -47,9 +50,12 @@ private final class Probe: Sendable {
     #expect(!plain.contains("\u{1B}"))
   }
 
-  @Test("dates", arguments: [
-    (0, "1970-01-01T00:00:00.000Z"), (951_782_400_000_000_000, "2000-02-29T00:00:00.000Z"), (4_102_444_799_999_999_999, "2099-12-31T23:59:59.999Z"),
-  ] as [(UInt64, String)])
+  @Test(
+    "dates",
+    arguments: [
+      (0, "1970-01-01T00:00:00.000Z"), (951_782_400_000_000_000, "2000-02-29T00:00:00.000Z"),
+      (4_102_444_799_999_999_999, "2099-12-31T23:59:59.999Z"),
+    ] as [(UInt64, String)])
   func dates(_ time: UInt64, _ text: String) { #expect(WallClock.rfc3339(time) == text) }
 
   @Test("a line appears from its level up, and else costs nothing", arguments: LogLevel.allCases)
@@ -156,7 +162,10 @@ private final class Probe: Sendable {
 
   @Test func eachKeyPassesOnceAnInterval() {
     let limiter = RepeatLimiter(interval: .seconds(10))
-    let answers = [limiter.admit("a", at: at(0)), limiter.admit("a", at: at(1)), limiter.admit("b", at: at(1)), limiter.admit("a", at: at(9)), limiter.admit("a", at: at(10)), limiter.admit("a", at: at(30))]
+    let answers = [
+      limiter.admit("a", at: at(0)), limiter.admit("a", at: at(1)), limiter.admit("b", at: at(1)), limiter.admit("a", at: at(9)),
+      limiter.admit("a", at: at(10)), limiter.admit("a", at: at(30)),
+    ]
     #expect(answers == [0, nil, 0, nil, 2, 0])
   }
 

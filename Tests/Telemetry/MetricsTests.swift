@@ -1,11 +1,10 @@
 import CausewayBase
-import Synchronization
 import Testing
 
 @testable import CausewayTelemetry
 
 @Suite struct MetricsTests {
-  func render(_ registry: MetricsRegistry) -> String {
+  static func render(_ registry: MetricsRegistry) -> String {
     let buffer = ByteBuffer()
     registry.render(into: buffer)
     return unsafe buffer.bytes.withUnsafeBufferPointer { unsafe String(decoding: $0, as: UTF8.self) }
@@ -26,7 +25,7 @@ import Testing
     latency.observe(1_000_001)
     latency.observe(Duration.seconds(2))
     latency.observe(Duration.seconds(-2))
-    let text = render(registry)
+    let text = Self.render(registry)
     #expect(
       text == #"""
         # HELP requests_total Requests\nby \\ "status".
@@ -57,10 +56,10 @@ import Testing
   func labelValues(_ value: String) throws {
     let registry = MetricsRegistry()
     registry.counterFamily("x_total", "x", labelNames: ["name"]).series([value]).add(7)
-    #expect(try PrometheusParser(render(registry)).value("x_total", ["name": value]) == 7)
+    #expect(try PrometheusParser(Self.render(registry)).value("x_total", ["name": value]) == 7)
   }
 
-  @Test func anEmptyRegistryIsAnEmptyText() { #expect(render(MetricsRegistry()) == "") }
+  @Test func anEmptyRegistryIsAnEmptyText() { #expect(Self.render(MetricsRegistry()) == "") }
 
   @Test func cellsOfOneSeriesAreSummed() throws {
     let registry = MetricsRegistry()
@@ -69,7 +68,7 @@ import Testing
       registry.gauge("g", "g").add(-loop)
       registry.histogram("h", "h", bounds: [10, 20], divisor: 1).observe(UInt64(loop * 10))
     }
-    let parsed = try PrometheusParser(render(registry))
+    let parsed = try PrometheusParser(Self.render(registry))
     #expect(parsed.value("c_total", ["a": "b"]) == 10)
     #expect(parsed.value("g") == -10)
     #expect(parsed.value("h_bucket", ["le": "10"]) == 1)
@@ -83,13 +82,13 @@ import Testing
     let family = registry.counterFamily("t_total", "t", labelNames: ["tunnel", "kind"], maximumSeries: 3)
     for tunnel in 0..<10 { family.series(["t\(tunnel)", "http"]).add() }
     family.series(["t0", "http"]).add()
-    var parsed = try PrometheusParser(render(registry))
+    var parsed = try PrometheusParser(Self.render(registry))
     #expect(parsed.families["t_total"]?.samples.count == 4)
     #expect(parsed.value("t_total", ["tunnel": "t0", "kind": "http"]) == 2)
     #expect(parsed.value("t_total", ["tunnel": "other", "kind": "other"]) == 7)
     family.remove(["t0", "http"])
     family.remove(["never", "there"])
-    parsed = try PrometheusParser(render(registry))
+    parsed = try PrometheusParser(Self.render(registry))
     #expect(parsed.value("t_total", ["tunnel": "t0", "kind": "http"]) == nil)
     #expect(parsed.value("t_total", ["tunnel": "t2", "kind": "http"]) == 1)
     #expect(parsed.families["t_total"]?.samples.count == 3)
@@ -100,14 +99,17 @@ import Testing
     let family = registry.gaugeFamily("open", "open", labelNames: ["tunnel"])
     family.series(["a"]).set(3)
     family.series(["a"]).subtract()
-    #expect(try PrometheusParser(render(registry)).value("open", ["tunnel": "a"]) == 2)
+    #expect(try PrometheusParser(Self.render(registry)).value("open", ["tunnel": "a"]) == 2)
     family.remove(["a"])
-    #expect(render(registry) == "")
+    #expect(Self.render(registry) == "")
   }
 
-  @Test("numbers are as Prometheus writes them", arguments: [
-    (0.0, "0"), (-1, "-1"), (0.5, "0.5"), (1e15, "1e+15"), (0.00025, "0.00025"), (.nan, "NaN"), (.infinity, "+Inf"), (-.infinity, "-Inf"),
-  ])
+  @Test(
+    "numbers are as Prometheus writes them",
+    arguments: [
+      (0.0, "0"), (-1, "-1"), (0.5, "0.5"), (1e16, "1e+16"), (123_456_789_012, "123456789012"), (0.00025, "0.00025"), (.nan, "NaN"),
+      (.infinity, "+Inf"), (-.infinity, "-Inf"),
+    ])
   func numbers(_ value: Double, _ text: String) { #expect(PrometheusText.number(value) == text) }
 
   @Test("a wrong name traps at start, not at the scrape", arguments: ["", "1a", "a-b", "a b", "ä"])
@@ -134,9 +136,9 @@ import Testing
     let rounds = 2000
     let family = registry.counterFamily("f_total", "f", labelNames: ["n"], maximumSeries: 4)
     let shared = registry.counter("shared_total", "shared")
-    let finished = Atomic(0)
+    let finished = Counter()
     try await withThrowingTaskGroup(of: Void.self) { group in
-      for task in 0..<4 {
+      for _ in 0..<4 {
         group.addTask {
           let own = registry.counter("own_total", "own")
           let open = registry.gauge("open", "open")
@@ -149,14 +151,13 @@ import Testing
             if round % 100 == 0 { family.series(["\(round % 700)"]).add() }
             open.subtract()
           }
-          finished.wrappingAdd(1, ordering: .releasing)
-          _ = task
+          finished.add()
         }
       }
       group.addTask {
         var last = 0.0
-        while finished.load(ordering: .acquiring) < 4 {
-          let parsed = try PrometheusParser(render(registry))
+        while finished.value < 4 {
+          let parsed = try PrometheusParser(Self.render(registry))
           let now = parsed.value("shared_total") ?? 0
           #expect(now >= last)
           last = now
@@ -165,7 +166,7 @@ import Testing
       }
       try await group.waitForAll()
     }
-    let parsed = try PrometheusParser(render(registry))
+    let parsed = try PrometheusParser(Self.render(registry))
     #expect(parsed.value("shared_total") == Double(4 * rounds))
     #expect(parsed.value("own_total") == Double(4 * rounds))
     #expect(parsed.value("sizes_count") == Double(4 * rounds))
@@ -173,12 +174,15 @@ import Testing
     #expect(parsed.families["f_total"]?.samples.reduce(0) { $0 + $1.value } == Double(4 * rounds / 100))
   }
 
-  @Test("the strict parser is strict", arguments: [
-    "x 1", "x 1\n", "# HELP x x\n# TYPE x counter\n", "# HELP x x\n# TYPE x sort\nx 1\n", "# HELP x x\n# TYPE x counter\ny 1\n",
-    "# HELP x x\n# TYPE x counter\nx 1\nx 1\n", "# HELP x x\n# TYPE x counter\nx{a=\"1\",} 1\n", "# HELP x x\n# TYPE x counter\nx{a=\"\\q\"} 1\n",
-    "# HELP x x\n# TYPE x counter\nx  1\n", "# HELP x x\n# TYPE x counter\nx nan\n", "# HELP x x\n# HELP x x\n# TYPE x counter\nx 1\n",
-    "# HELP x x\n# TYPE x histogram\nx_bucket{le=\"1\"} 2\nx_bucket{le=\"+Inf\"} 1\nx_sum 1\nx_count 1\n",
-    "# HELP x x\n# TYPE x histogram\nx_bucket{le=\"+Inf\"} 1\nx_sum 1\nx_count 2\n",
-  ])
+  @Test(
+    "the strict parser is strict",
+    arguments: [
+      "x 1", "x 1\n", "# HELP x x\n# TYPE x counter\n", "# HELP x x\n# TYPE x sort\nx 1\n", "# HELP x x\n# TYPE x counter\ny 1\n",
+      "# HELP x x\n# TYPE x counter\nx 1\nx 1\n", "# HELP x x\n# TYPE x counter\nx{a=\"1\",} 1\n",
+      "# HELP x x\n# TYPE x counter\nx{a=\"\\q\"} 1\n",
+      "# HELP x x\n# TYPE x counter\nx  1\n", "# HELP x x\n# TYPE x counter\nx nan\n", "# HELP x x\n# HELP x x\n# TYPE x counter\nx 1\n",
+      "# HELP x x\n# TYPE x histogram\nx_bucket{le=\"1\"} 2\nx_bucket{le=\"+Inf\"} 1\nx_sum 1\nx_count 1\n",
+      "# HELP x x\n# TYPE x histogram\nx_bucket{le=\"+Inf\"} 1\nx_sum 1\nx_count 2\n",
+    ])
   func parserIsStrict(_ text: String) { #expect(throws: PrometheusParser.Failure.self) { try PrometheusParser(text) } }
 }

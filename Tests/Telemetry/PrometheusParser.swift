@@ -53,7 +53,8 @@ struct PrometheusParser {
   private mutating func take(sample line: [Unicode.Scalar], _ text: String) throws {
     var position = 0
     func isNameScalar(_ scalar: Unicode.Scalar, _ first: Bool) -> Bool {
-      ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || scalar == "_" || scalar == ":" || (!first && ("0"..."9").contains(scalar))
+      ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || scalar == "_" || scalar == ":"
+        || (!first && ("0"..."9").contains(scalar))
     }
     func name() throws -> String {
       var name = ""
@@ -65,7 +66,9 @@ struct PrometheusParser {
       return name
     }
     func expect(_ scalar: Unicode.Scalar) throws {
-      guard position < line.count, line[position] == scalar else { throw Failure(description: "expected \(scalar) at \(position): \(text)") }
+      guard position < line.count, line[position] == scalar else {
+        throw Failure(description: "expected \(scalar) at \(position): \(text)")
+      }
       position += 1
     }
     let metric = try name()
@@ -107,10 +110,13 @@ struct PrometheusParser {
     }
     // Samples follow their own family.
     guard let family = order.last, let type = families[family]?.type,
-      type == "histogram" ? ["_bucket", "_sum", "_count"].contains(String(metric.dropFirst(family.count))) && metric.hasPrefix(family) : metric == family
+      type == "histogram"
+        ? ["_bucket", "_sum", "_count"].contains(String(metric.dropFirst(family.count))) && metric.hasPrefix(family) : metric == family
     else { throw Failure(description: "a sample outside its family: \(text)") }
     let sample = Sample(name: metric, labels: labels, value: value)
-    if families[family]!.samples.contains(where: { $0.name == metric && $0.labels == labels }) { throw Failure(description: "twice: \(text)") }
+    if families[family]!.samples.contains(where: { $0.name == metric && $0.labels == labels }) {
+      throw Failure(description: "twice: \(text)")
+    }
     families[family]!.samples.append(sample)
   }
 
@@ -144,7 +150,8 @@ struct PrometheusParser {
       var lastBound = -Double.infinity
       var lastCount = 0.0
       for bucket in buckets {
-        guard let bound = bucket.labels["le"].flatMap({ $0 == "+Inf" ? .infinity : Double($0) }), bound > lastBound, bucket.value >= lastCount
+        guard let bound = bucket.labels["le"].flatMap({ $0 == "+Inf" ? .infinity : Double($0) }), bound > lastBound,
+          bucket.value >= lastCount
         else { throw Failure(description: "\(name)\(labels): buckets don't ascend") }
         (lastBound, lastCount) = (bound, bucket.value)
       }
