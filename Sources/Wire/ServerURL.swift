@@ -24,7 +24,13 @@ public struct ServerURL: Hashable, Sendable {
       return
     }
     let scheme: Scheme
-    if lowered.hasPrefix("https://") { scheme = .https } else if lowered.hasPrefix("http://") { scheme = .http } else { throw .unknownScheme(text) }
+    if lowered.hasPrefix("https://") {
+      scheme = .https
+    } else if lowered.hasPrefix("http://") {
+      scheme = .http
+    } else {
+      throw .unknownScheme(text)
+    }
     let rest = text.utf8.dropFirst(scheme == .https ? 8 : 7)
     let end = rest.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "#") } ?? rest.endIndex
     let authority = String(Substring(rest[..<end]))
@@ -62,7 +68,9 @@ public struct ServerURL: Hashable, Sendable {
     for (i, byte) in bytes.enumerated() {
       guard byte > 0x20, byte < 0x7F, !"\"<>\\^`{|}".utf8.contains(byte) else { return false }
       if byte == UInt8(ascii: "%") {
-        guard i + 2 < bytes.count, ASCII.hexadecimalValue(bytes[i + 1]) != nil, ASCII.hexadecimalValue(bytes[i + 2]) != nil else { return false }
+        guard i + 2 < bytes.count, ASCII.hexadecimalValue(bytes[i + 1]) != nil, ASCII.hexadecimalValue(bytes[i + 2]) != nil else {
+          return false
+        }
       }
     }
     return true
