@@ -12,15 +12,17 @@ public struct ServerURL: Hashable, Sendable {
   /// For http and https: path and query, percent-encoded as given, empty or beginning with `/`. For `unix`: the socket's path.
   public let path: String
 
-  /// Needs a scheme; `unix:/path` and `unix:///path` both work.
+  /// Needs a scheme; `unix:/path` and `unix:///path` both work, and the path is absolute.
   public init(parsing text: String) throws(AddressError) {
     guard !text.isEmpty else { throw .empty }
     let lowered = text.prefix(8).lowercased()
     if lowered.hasPrefix("unix:") {
-      var rest = text.dropFirst(5)
-      if rest.hasPrefix("//") { rest = rest.dropFirst(2) }
-      guard rest.count > 1, !rest.utf8.contains(0) else { throw .unixPathMissing(text) }
-      self.init(scheme: .unix, address: HostPort(host: "localhost", port: 80), path: String(rest))
+      // One slash, or an empty authority and a path: three; two would make the first folder a host. More mean one.
+      let rest = text.dropFirst(5)
+      let name = rest.drop { $0 == "/" }
+      let slashes = rest.utf8.count - name.utf8.count
+      guard !name.isEmpty, slashes == 1 || slashes > 2, !name.utf8.contains(0) else { throw .unixPathMissing(text) }
+      self.init(scheme: .unix, address: HostPort(host: "localhost", port: 80), path: "/" + name)
       return
     }
     let scheme: Scheme

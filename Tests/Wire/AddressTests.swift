@@ -120,6 +120,7 @@ func refusesHostPorts(_ text: String, _ error: AddressError) {
     ("http://[::1]:8080/", "http://[::1]:8080", "/", 8080), ("https://a?b", "https://a", "/?b", 443),
     ("http://127.0.0.1:443", "http://127.0.0.1:443", "", 443),
     ("http://[::1]", "http://[::1]", "", 80), ("unix:/run/a.sock", "unix:/run/a.sock", "/run/a.sock", 80),
+    ("unix:////run/a", "unix:/run/a", "/run/a", 80),
     ("unix:///run/a b.sock", "unix:/run/a b.sock", "/run/a b.sock", 80),
   ] as [(String, String, String, UInt16)])
 func urls(_ text: String, _ origin: String, _ path: String, _ port: UInt16) throws {
@@ -140,7 +141,8 @@ func urls(_ text: String, _ origin: String, _ path: String, _ port: UInt16) thro
     ("http://a/%2", .invalidPath("http://a/%2")),
     ("http://a:0/", .invalidPort("http://a:0/")), ("http://a/é", .invalidPath("http://a/é")), ("unix:", .unixPathMissing("unix:")),
     ("unix:/", .unixPathMissing("unix:/")),
-    ("unix:///", .unixPathMissing("unix:///")),
+    ("unix:///", .unixPathMissing("unix:///")), ("unix://host/a", .unixPathMissing("unix://host/a")),
+    ("unix:a", .unixPathMissing("unix:a")),
   ] as [(String, AddressError)])
 func refusesURLs(_ text: String, _ error: AddressError) {
   let result = outcome { () throws(AddressError) -> ServerURL in try ServerURL(parsing: text) }
