@@ -26,6 +26,7 @@ from harness.origin import Origin, TCPService, hash_of, pages_of  # noqa: E402
 from harness.proxy import Proxy  # noqa: E402
 
 MIB = 1 << 20
+STEP_SECONDS = 30  # no single check may take longer
 COLOR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
@@ -69,12 +70,15 @@ class Demo:
     def check(self, title: str, work) -> bool:
         """One line of the transcript. `work` returns the words that stand behind the title."""
         before = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, STEP_SECONDS)
         try:
             words = work()
         except Mismatch as error:
             return self.fail(title, error.expected, error.got)
         except Exception as error:  # whatever goes wrong inside a check is that check's failure
             return self.fail(title, "no error", f"{type(error).__name__}: {error}")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         took = time.monotonic() - before
         print(f"  {paint('32', 'ok  ')} {title:<34} {words}  {paint('2', f'({took:.1f} s)')}", flush=True)
         return True
@@ -272,7 +276,11 @@ def main() -> int:
     def interrupted(number, _):
         raise SystemExit(128 + number)
 
+    def late(number, _):
+        raise Mismatch(f"an end within {STEP_SECONDS} s", "none")
+
     signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGALRM, late)
     try:
         program()
     except FileNotFoundError as error:
