@@ -138,12 +138,14 @@ public final class Session {
     return highestStream
   }
 
-  /// Bytes that `append` should be given at most now: credit not used up, and a bounded backlog. Zero: wait for `.writable`.
+  /// Bytes that `append` should be given at most now: credit not used up, and a bounded backlog. Zero: wait for `.writable`. What has no
+  /// room for more than a record's header counts as zero, so that nobody gives up on a rest without being called again.
   public func sendCapacity(_ id: StreamID) -> Int {
     guard let stream = streams[id], !stream.isFinished else { return 0 }
     let capacity = capacity(of: stream)
-    if capacity == 0 { stream.wantsWritable = true }
-    return capacity
+    if capacity > Record.headerByteCount { return capacity }
+    stream.wantsWritable = true
+    return 0
   }
 
   func capacity(of stream: StreamState) -> Int {
