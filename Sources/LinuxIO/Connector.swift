@@ -1,5 +1,5 @@
-public import CausewayBase
 internal import CLinux
+public import CausewayBase
 
 /// Opens stream connections from one event loop: by name or address, with a deadline, to the first address that answers
 /// (happy eyeballs, RFC 8305). The descriptors are non-blocking and have TCP_NODELAY.
@@ -63,9 +63,13 @@ public struct Connector {
           case .failure(let error): continuation.resume(returning: .failure(error))
           }
         }
+        if box.isCancelled { box.pending?.failAsCancelled() }
       }
     } onCancel: {
-      loop.post { box.pending?.failAsCancelled() }
+      loop.post {
+        box.isCancelled = true  // perhaps before there is anything to cancel
+        box.pending?.failAsCancelled()
+      }
     }
     switch result {
     case .success(let descriptor): return FileDescriptor(adopting: descriptor)
@@ -77,4 +81,5 @@ public struct Connector {
 // @unchecked Sendable: touched on the loop's thread only.
 private final class PendingBox: @unchecked Sendable {
   var pending: PendingConnection?
+  var isCancelled = false
 }

@@ -32,7 +32,7 @@ public protocol TurnEndHandler: AnyObject {
 /// It is a `SerialExecutor` and a `TaskExecutor`: async code pinned to it resumes on its thread. Handlers are plain objects that
 /// only this thread touches; that is why they need not be `Sendable`. A turn is: wait, events, those who asked to come back, timers,
 /// closures and jobs of this thread, turn-end handlers. A warm turn allocates nothing of its own.
-// @unchecked Sendable: `inbox` is behind its Mutex, the wake-up descriptor is written by anyone and read by the loop, everything
+// @unchecked Sendable: `inbox` is behind `gate`, the wake-up descriptor is written by anyone and read by the loop, everything
 // else belongs to the thread inside `run`, which `preconditionOnLoop` checks.
 public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
   /// Events taken from the kernel in one turn.
@@ -40,7 +40,9 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
   private let epoll: FileDescriptor
   private let wakeup: FileDescriptor
-  private let inbox = Mutex(Inbox())
+  // A pthread mutex: the thread sanitizer does not see into Synchronization.Mutex once it is contended.
+  private let gate = Gate()
+  private var inbox = Inbox()
   private let thread = Atomic<UInt>(0)
 
   private struct Inbox {
@@ -162,7 +164,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
       localClosures.append(body)
       return
     }
-    let mustSignal = inbox.withLock { inbox in
+    let mustSignal = gate.withLock {
       inbox.closures.append(body)
       defer { inbox.signalled = true }
       return !inbox.signalled
@@ -176,7 +178,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
       localJobs.append(job)
       return
     }
-    let mustSignal = inbox.withLock { inbox in
+    let mustSignal = gate.withLock {
       inbox.jobs.append(job)
       defer { inbox.signalled = true }
       return !inbox.signalled
@@ -220,7 +222,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
   /// Ends `run()` after the present turn, from any thread. Before `run()` it ends that one after its first turn.
   public func stop() {
-    inbox.withLock { $0.stopRequested = true }
+    gate.withLock { inbox.stopRequested = true }
     signal()
   }
 
@@ -265,7 +267,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     var counter: UInt64 = 0
     // SAFETY: 8 bytes into a local of 8 bytes.
     unsafe _ = read(wakeup.rawValue, &counter, 8)
-    inbox.withLock { swap(&$0, &inboxTwin) }
+    gate.withLock { swap(&inbox, &inboxTwin) }
     if inboxTwin.stopRequested { stopping = true }
     for closure in inboxTwin.closures { closure() }
     for job in inboxTwin.jobs { run(job) }

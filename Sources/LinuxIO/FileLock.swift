@@ -19,7 +19,7 @@ public struct FileLock: ~Copyable, Sendable {
     }
   }
 
-  private let descriptor: FileDescriptor
+  let descriptor: FileDescriptor
 
   /// Takes the lock or fails at once. The file is made with mode 0600.
   public init(_ path: String) throws(Failure) {
@@ -34,6 +34,9 @@ public struct FileLock: ~Copyable, Sendable {
     } catch { throw .system(error) }
     self.descriptor = descriptor
   }
+
+  // Closing alone would leave the lock with a child between fork and exec, which has the descriptor too.
+  deinit { _ = flock(descriptor.rawValue, LOCK_UN) }
 
   private static func holder(_ descriptor: CInt) -> Int32? {
     var text = [UInt8](repeating: 0, count: 16)

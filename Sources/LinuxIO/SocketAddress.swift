@@ -1,5 +1,5 @@
-public import CausewayBase
 internal import CLinux
+public import CausewayBase
 internal import Glibc
 
 /// An IPv4, IPv6 or unix-domain socket address. Text is made only when asked for; copying an IP address allocates nothing.
@@ -89,7 +89,8 @@ public struct SocketAddress: Hashable, Sendable {
   /// The address without port and brackets: an IPv4-mapped one as IPv4, IPv6 as in RFC 5952; a unix socket's path.
   public var host: String {
     if let path { return path }
-    return unsafe String(unsafeUninitializedCapacity: 64) { space in unsafe Self.format(kernel, into: UnsafeMutableRawBufferPointer(space)) }
+    return unsafe String(unsafeUninitializedCapacity: 64) { space in unsafe Self.format(kernel, into: UnsafeMutableRawBufferPointer(space))
+    }
   }
 
   /// Appends `host` without making a String.

@@ -1,5 +1,5 @@
-public import CausewayBase
 internal import CLinux
+public import CausewayBase
 
 /// The kernel's clocks as instants. Inside a loop use `EventLoop.now`, which costs nothing.
 public enum SystemClock {

@@ -1,5 +1,5 @@
-internal import CausewayBase
 internal import CLinux
+internal import CausewayBase
 internal import Glibc
 
 extension TCPStream {

@@ -1,5 +1,5 @@
-internal import CausewayBase
 internal import CLinux
+internal import CausewayBase
 internal import Glibc
 
 /// A thread of our own: named, with a small stack. Whoever starts it joins it or lets it go.
@@ -10,7 +10,9 @@ struct Thread: @unchecked Sendable {  // pthread_t is a number that any thread m
   private let handle: pthread_t
 
   /// `name` shows in `top -H`; 15 bytes of it count.
-  init(name: String, stackByteCount: Int = Thread.stackByteCount, detached: Bool = false, _ body: @escaping @Sendable () -> Void) throws(SystemError) {
+  init(name: String, stackByteCount: Int = Thread.stackByteCount, detached: Bool = false, _ body: @escaping @Sendable () -> Void)
+    throws(SystemError)
+  {
     // SAFETY: +1 for the new thread, which takes it; given back here when there is none.
     let context = unsafe Unmanaged.passRetained(Start(name: name, body: body))
     var handle = pthread_t()
@@ -41,7 +43,7 @@ struct Thread: @unchecked Sendable {  // pthread_t is a number that any thread m
   }
 }
 
-/// A mutex with a condition, where a thread must sleep until another one brings work. Not for event loops.
+/// A mutex, with a condition for threads that sleep until another one brings work. Event loops lock it and never wait.
 // @unchecked Sendable: pthread's own objects, at one address for life.
 @safe final class Gate: @unchecked Sendable {
   private let gate: UnsafeMutablePointer<shim_gate>
@@ -58,7 +60,7 @@ struct Thread: @unchecked Sendable {  // pthread_t is a number that any thread m
     unsafe gate.deallocate()
   }
 
-  func withLock<R>(_ body: () -> R) -> R {
+  @inline(__always) func withLock<R>(_ body: () -> R) -> R {
     lock()
     defer { unlock() }
     return body()

@@ -98,6 +98,9 @@ public struct ReconnectPolicy: Sendable {
     if state != .ended { state = .waiting(until: now) }
   }
 
+  /// The WebSocket did not work either: the refusal was not the middle's doing.
+  public mutating func forgetFallback() { fallbackUntil = .zero }
+
   public mutating func succeeded() {
     guard state != .ended else { return }
     state = .online

@@ -31,7 +31,16 @@ import Testing
     loop.run()
     // Each of these posts the next one, so that a run that ended early would leave some behind.
     let chain = Shared(0)
-    func step(_ left: Int) { if left == 0 { loop.stop() } else { loop.post { chain.value += 1; step(left - 1) } } }
+    @Sendable func step(_ left: Int) {
+      if left == 0 {
+        loop.stop()
+      } else {
+        loop.post {
+          chain.value += 1
+          step(left - 1)
+        }
+      }
+    }
     loop.post { step(50) }
     loop.run()
     #expect(chain.value == 50)

@@ -14,7 +14,7 @@ import Testing
     let loop: EventLoop
     var count = 0
     init(_ loop: EventLoop) { self.loop = loop }
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
     /// Whether every look was on the loop's thread.
     func visit(_ other: Elsewhere) async -> Bool {
       var stayed = loop.isCurrent

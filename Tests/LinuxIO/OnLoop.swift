@@ -1,4 +1,5 @@
 // What every test here needs: a loop on its own thread, a task that runs on it, and a way to wait there for callbacks.
+import CLinux
 import CausewayBase
 import Glibc
 import Testing
@@ -79,6 +80,8 @@ func socketPair() -> (CInt, CInt) {
   precondition(result == 0)
   return (pair[0], pair[1])
 }
+
+func blockingSocket(_ domain: CInt) -> CInt { socket(domain, CInt(SOCK_STREAM.rawValue), 0) }
 
 func temporaryFolder() -> String {
   var template = Array("/tmp/causeway-test-XXXXXX".utf8CString)

@@ -4,10 +4,14 @@ internal import CausewayLinuxIO
 internal import CausewayTunnelCore
 internal import CausewayWire
 
-/// Who wants to know what passes through: the panel, JSON lines, the log. Strings are made only when somebody is there.
+/// Who wants to know what passes through: the panel, JSON lines. Strings are made only when somebody is there.
 public protocol OriginObserver: AnyObject {
   /// An answer is complete or broken off.
   func requestFinished(tunnel: LocalTunnel, method: String, target: String, status: Int, duration: Duration)
+}
+
+/// Who wants to know whether a local service is there. Costs nothing while nothing changes.
+public protocol OriginAvailabilityObserver: AnyObject {
   /// The local service can't be reached (`up` false) or can again.
   func originChanged(tunnel: LocalTunnel, isUp: Bool, reason: String)
 }
@@ -28,6 +32,7 @@ final class OriginContext {
   let driver: SessionDriver
   let pool: ChunkPool
   weak var observer: (any OriginObserver)?
+  weak var availability: (any OriginAvailabilityObserver)?
 
   // Scratch: used within one call, empty between calls.
   let request = ByteBuffer()
@@ -76,13 +81,13 @@ final class OriginContext {
     tunnel.lastSuccess = loop.now
     guard tunnel.isDown else { return }
     tunnel.isDown = false
-    observer?.originChanged(tunnel: tunnel, isUp: true, reason: "")
+    availability?.originChanged(tunnel: tunnel, isUp: true, reason: "")
   }
 
   func originIsDown(_ tunnel: LocalTunnel, _ reason: String) {
     guard !tunnel.isDown else { return }
     tunnel.isDown = true
-    observer?.originChanged(tunnel: tunnel, isUp: false, reason: reason)
+    availability?.originChanged(tunnel: tunnel, isUp: false, reason: reason)
   }
 
   // MARK: Streams
