@@ -41,10 +41,10 @@ class Suite:
 
 def of_swift(output: str) -> tuple[int, int, str]:
     """Swift Testing's lines: a symbol, then `Test NAME passed after` and its kin."""
-    passed = len(re.findall(r"(?m)^\S+ +Test (?!run\b|case\b).*? passed after ", output))
-    failed = len(re.findall(r"(?m)^\S+ +Test (?!run\b|case\b).*? failed after ", output))
-    skipped = re.findall(r"(?m)^\S+ +Test (?!run\b|case\b).*? skipped.*$", output)
-    lines = [line for line in output.splitlines() if re.search(r"recorded an issue|failed after|Fatal error|error:|^\s*↳|◇.*\bcrash", line)]
+    passed = len(re.findall(r"(?m)^\S+ +Test (?!run with |case ).*? passed after ", output))
+    failed = len(re.findall(r"(?m)^\S+ +Test (?!run with |case ).*? failed after ", output))
+    skipped = re.findall(r"(?m)^\S+ +Test (?!run with |case ).*? skipped.*$", output)
+    lines = [line for line in output.splitlines() if re.search(r"recorded an issue|failed after|Fatal error|error:|^\s*↳(?! T\w+ (Library|Platform))|◇.*\bcrash", line)]
     if skipped:
         lines += [f"{'FAIL' if STRICT else 'skip'}  {line}" for line in skipped]
     return passed, failed + (len(skipped) if STRICT else 0), "\n".join(lines[:400])
