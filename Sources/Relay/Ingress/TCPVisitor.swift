@@ -9,7 +9,7 @@ internal import CausewayTunnelCore
 final class TCPVisitor: RawPipeOwner, IngressMember {
   let visitor: Visitor
   var slot = -1
-  private unowned let ingress: Ingress
+  private let ingress: Ingress
   private let stream: TCPStream
   private let driver: SessionDriver
   private var pipe: RawPipe?

@@ -44,7 +44,7 @@ final class VisitorConnection: TCPStreamOwner, StreamHandler, RouteWaiter, RawPi
   static let joinedByteCount = 4 * 1024
 
   let stream: TCPStream
-  unowned let ingress: Ingress
+  let ingress: Ingress
   let visitor: Visitor
   var slot = -1
   var phase = Phase.head

@@ -255,6 +255,8 @@ public final class TunnelClient {
     old?.owner = nil
     old?.endAllStreams(.sessionEnded)
     old?.detach()
+    context?.end()
+    context = nil
   }
 
   private func send(_ message: ControlMessage) {
