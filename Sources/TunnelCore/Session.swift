@@ -138,19 +138,22 @@ public final class Session {
     return highestStream
   }
 
-  /// Bytes that `append` should be given at most now: credit not used up, and a bounded backlog. Zero: wait for `.writable`. What has no
-  /// room for more than a record's header counts as zero, so that nobody gives up on a rest without being called again.
+  /// Less room than this is not offered: a system call and a record for a few bytes cost more than a short wait. Below half of the
+  /// initial window, so that credit always comes.
+  static let worthwhileCapacity = 4096
+
+  /// Bytes that `append` should be given at most now: credit not used up, and a bounded backlog. Zero: wait for `.writable`.
   public func sendCapacity(_ id: StreamID) -> Int {
     guard let stream = streams[id], !stream.isFinished else { return 0 }
     let capacity = capacity(of: stream)
-    if capacity > Record.headerByteCount { return capacity }
-    stream.wantsWritable = true
-    return 0
+    if capacity == 0 { stream.wantsWritable = true }
+    return capacity
   }
 
   func capacity(of stream: StreamState) -> Int {
     let byCredit = stream.credit > stream.queue.endOffset ? Int(clamping: stream.credit - stream.queue.endOffset) : 0
-    return max(0, min(byCredit, limits.sendBacklog - stream.unsentByteCount))
+    let capacity = min(byCredit, limits.sendBacklog - stream.unsentByteCount)
+    return capacity < min(Self.worthwhileCapacity, limits.initialWindow / 4) ? 0 : capacity
   }
 
   /// Queues bytes. Heads and trailers may exceed `sendCapacity`; bodies must not.

@@ -73,6 +73,7 @@ final class AdminConnection: TCPStreamOwner {
   }
 
   private func write() {
+    let output = self.output
     while writtenByteCount < output.count {
       switch stream.write(output.span.extracting(droppingFirst: writtenByteCount)) {
       case .bytes(let count):
