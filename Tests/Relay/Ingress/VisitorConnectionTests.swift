@@ -46,6 +46,17 @@ private func get(_ path: String, _ fields: String = "", host: String = "demo.tun
     #expect(end == .finished)
   }
 
+  @Test("many pages of our own in a row need no further event, and others get their turn")
+  func pipelinedPages() throws {
+    let fixture = try IngressFixture()
+    let visitor = fixture.connect()
+    let page = get("/x", host: "nobody.tunnels.test")
+    visitor.send(String(repeating: page, count: 99) + get("/healthz", "Connection: close\r\n", host: "localhost"))
+    let (text, end) = visitor.receiveAll()
+    #expect(text.ranges(of: "HTTP/1.1 404 ").count == 99)
+    #expect(text.hasSuffix("ok\n") && end == .finished)
+  }
+
   @Test("a head may come byte by byte")
   func drip() throws {
     let fixture = try IngressFixture()
