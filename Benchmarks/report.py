@@ -115,7 +115,7 @@ def verdicts(results) -> list[tuple[str, str, str, str, bool]]:
             continue
         title, unit, digits = titles[key]
         met = value <= bound if sign == "<=" else value >= bound
-        goal = f"{sign} {bound:.2f} x {TITLES[beside]}" if beside else f"{sign} {show(bound, unit, digits)} {unit}".strip()
+        goal = f"{sign} {bound:.2f} x {TITLES[beside]}" if beside else "yes" if unit == "yes/no" else f"{sign} {show(bound, unit, digits)} {unit}".strip()
         rows.append((title, TITLES[peer], goal, f"{value:.2f} x" if beside else show(value, unit, digits), met))
     for peer in ("ours", "ours-tls"):
         value = ratio_of_keys(results, peer, "beside bulk p50", "rtt p50")
