@@ -62,7 +62,7 @@ let package = Package(
     tests("Base", []),
     tests("Crypto", []),
     tests("Telemetry", ["CausewayBase"]),
-    tests("Support", ["CausewayBase"]),
+    tests("Support", ["CLinux", "CausewayBase"]),
     tests("LinuxIO", ["CLinux", "CausewayBase"]),
     tests("Wire", ["CausewayBase"]),
     tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),

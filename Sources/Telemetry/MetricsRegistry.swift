@@ -90,7 +90,9 @@ public struct CounterFamily: Sendable {
 
   /// The series with these label values, made at first use. Takes a lock: keep the result.
   public func series(_ labelValues: [String]) -> Counter {
-    guard case .counter(let counter) = family.series(labelValues, make: { .counter(Counter()) }) else { preconditionFailure("not a counter") }
+    guard case .counter(let counter) = family.series(labelValues, make: { .counter(Counter()) }) else {
+      preconditionFailure("not a counter")
+    }
     return counter
   }
 

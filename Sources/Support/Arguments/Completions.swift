@@ -120,7 +120,8 @@ extension Completions {
       let words =
         command.subcommands.map { zshItem($0.name, $0.summary) }
         + command.positionals.flatMap { positional in positional.hint.words.map { zshItem($0, positional.help) } }
-      let options = offered(command).flatMap { option in Self.words(option).map { zshItem($0, option.help) } } + [zshItem("--help", "Show help")]
+      let options =
+        offered(command).flatMap { option in Self.words(option).map { zshItem($0, option.help) } } + [zshItem("--help", "Show help")]
       let files = command.positionals.contains { $0.hint == .file } ? "\n      files=1" : ""
       arms += """
           "\(label(path))")

@@ -28,7 +28,9 @@ extension Program {
     positionals: [Positional("PORT|HOST:PORT", "The local service: 22, box:5432 or unix:/path/to/socket")],
     options: [
       CommandOption("remote-port", value: "PORT", "Ask for this public port instead of any free one"),
-      CommandOption("auth", short: "a", value: "@FILE|USER:PASS", "", refusal: "a TCP stream has no place for a password; it works with 'causeway http'"),
+      CommandOption(
+        "auth", short: "a", value: "@FILE|USER:PASS", "", refusal: "a TCP stream has no place for a password; it works with 'causeway http'"
+      ),
     ] + connection + clientOutput,
     examples: [
       .init("causeway tcp 22", "ssh from anywhere: ssh -p PORT user@DOMAIN"),
@@ -57,7 +59,8 @@ extension Program {
     positionals: [
       Positional(
         "-", "Read the token from standard input", .optional, hint: .choices(["-"]),
-        refusal: "a token is never an argument, arguments are visible to everyone in ps; type it at the prompt, or: causeway authtoken - < FILE")
+        refusal:
+          "a token is never an argument, arguments are visible to everyone in ps; type it at the prompt, or: causeway authtoken - < FILE")
     ],
     options: [server, token],
     examples: [

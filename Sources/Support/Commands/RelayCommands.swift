@@ -1,7 +1,8 @@
 /// The commands of the one who runs the relay.
 extension Program {
   private static let data = CommandOption(
-    "data", value: "DIR", "The folder with relay.db, lock and admin.sock (default: causeway/relay in the XDG state folder)", hint: .directory)
+    "data", value: "DIR", "The folder with relay.db, lock and admin.sock (default: causeway/relay in the XDG state folder)",
+    hint: .directory)
 
   static let relay = Command(
     "relay", "run the server behind the URLs, or manage its accounts",
@@ -14,7 +15,8 @@ extension Program {
     options: [
       CommandOption("config", value: "FILE", "Read settings from a YAML file", hint: .file),
       CommandOption(
-        "listen", value: "URL", "[http://|https://]ADDR:PORT to accept visitors and clients on; port 0 takes a free one (default: 127.0.0.1:8080)",
+        "listen", value: "URL",
+        "[http://|https://]ADDR:PORT to accept visitors and clients on; port 0 takes a free one (default: 127.0.0.1:8080)",
         repeatable: true),
       CommandOption("public-url", value: "URL", "The relay's own URL as clients see it, behind a proxy"),
       CommandOption("domain", value: "NAME", "Tunnels become NAME.domain (default: localhost)"),
@@ -30,7 +32,7 @@ extension Program {
     examples: [
       .init("causeway relay", "a private relay to try things with"),
       .init(
-        "causeway relay --listen https://0.0.0.0:443 --domain t.example.com --tls-cert c.pem --tls-key k.pem", "a public one: *.t.example.com"),
+        "causeway relay --listen https://0.0.0.0:443 --domain t.example.com --tls-cert c --tls-key k", "a public one: *.t.example.com"),
       .init("causeway relay account add me@example.com > token", "an account; its token goes to stdout, once"),
     ])
 
@@ -41,7 +43,8 @@ extension Program {
   static let account = Command(
     "account", "add, list, disable or remove accounts",
     subcommands: [
-      Command("add", "create an account and print its first token, once", positionals: [email("Whose account it will be")], options: managing),
+      Command(
+        "add", "create an account and print its first token, once", positionals: [email("Whose account it will be")], options: managing),
       Command("list", "show accounts, their tokens' ids and what they hold", options: managing),
       Command("disable", "end an account's sessions and let it in no more", positionals: [email("Whose account")], options: managing),
       Command("remove", "delete an account with its tokens and names", positionals: [email("Whose account")], options: managing),

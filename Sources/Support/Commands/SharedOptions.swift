@@ -29,17 +29,22 @@ extension Program {
   static let connection = [
     server,
     CommandOption(
-      "token-file", value: "FILE|-", "Read the token from a file or from standard input (default: CAUSEWAY_TOKEN, then 'causeway authtoken')",
+      "token-file", value: "FILE|-",
+      "Read the token from a file or from standard input (default: CAUSEWAY_TOKEN, then 'causeway authtoken')",
       hint: .file, section: relaySection),
     token,
-    CommandOption("ca", value: "FILE", "Trust the certificate authorities in this PEM file for the relay", hint: .file, section: relaySection),
+    CommandOption(
+      "ca", value: "FILE", "Trust the certificate authorities in this PEM file for the relay", hint: .file, section: relaySection),
     CommandOption(
       "insecure", short: "k", "Don't verify the relay's certificate: anyone in between can read and change everything, the token included",
       section: relaySection),
   ]
 
   static let clientOutput =
-    [CommandOption("quiet", short: "q", "Only the URL, warnings and errors: no panel, no line for each event", section: outputSection), json]
+    [
+      CommandOption("quiet", short: "q", "Only the URL, warnings and errors: no panel, no line for each event", section: outputSection),
+      json,
+    ]
     + logging
 
   static let originInsecure = CommandOption(

@@ -15,7 +15,7 @@ package struct ClientConfiguration: Equatable, Sendable {
     let root = try YAMLDocument.parse(text, file: file).mapping(keys: ["server", "tokens"])
     server = try root.optional("server")?.string("a URL")
     guard let tokens = root.optional("tokens"), !tokens.isNull else { return }
-    for entry in try tokens.mapping().entries {
+    for entry in try tokens.mapping(isSecret: true).entries {
       // The value, or a key in a wrong place, may be a token: say only where.
       guard let token = try? entry.value.secret(), entry.key.contains(":") else {
         throw tokens.error(at: entry.keyPlace, "tokens", "expected SERVER-URL: TOKEN")

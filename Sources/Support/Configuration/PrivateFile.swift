@@ -6,6 +6,12 @@ internal import Glibc
 package struct FileError: Error, Equatable, Sendable, CustomStringConvertible {
   package var path: String
   package var reason: String
+
+  package init(path: String, reason: String) {
+    self.path = path
+    self.reason = reason
+  }
+
   package var description: String { "\(path.printable): \(reason)" }
 
   static func errno(_ code: CInt, _ action: String, _ path: String) -> FileError {
@@ -31,7 +37,9 @@ package enum PrivateFile {
     if unsafe fstat(descriptor, &status) < 0 { throw .errno(errno, "read", path) }
     if status.st_mode & S_IFMT == S_IFDIR { throw FileError(path: path, reason: "is a folder") }
     if isSecret && status.st_mode & S_IFMT == S_IFREG {
-      if status.st_mode & 0o077 != 0 { throw FileError(path: path, reason: "holds secrets and others can read it; run: chmod 600 '\(path.printable)'") }
+      if status.st_mode & 0o077 != 0 {
+        throw FileError(path: path, reason: "holds secrets and others can read it; run: chmod 600 '\(path.printable)'")
+      }
       if status.st_uid != geteuid() { throw FileError(path: path, reason: "holds secrets and belongs to another user") }
     }
     return try readAll(descriptor, path)

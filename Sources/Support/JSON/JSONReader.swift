@@ -113,7 +113,9 @@ enum JSONReader {
       position += 1
       switch byte {
       case 0x22:
-        guard let text = String(validating: content, as: UTF8.self) else { throw JSONError(offset: start, reason: "a string that isn't UTF-8") }
+        guard let text = String(validating: content, as: UTF8.self) else {
+          throw JSONError(offset: start, reason: "a string that isn't UTF-8")
+        }
         return text
       case 0..<0x20: throw JSONError(offset: position - 1, reason: "a control character in a string")
       case 0x5C: content += try escape(bytes, &position)

@@ -38,11 +38,11 @@ package enum HiddenPrompt {
     line.reserveCapacity(4096)
     while true {
       hideEcho(descriptor, original)
-      write(prompt, to: descriptor)
+      StandardStreams.write(prompt, to: descriptor)
       let signal = waitForLine(descriptor, signalDescriptor)
       if signal == 0 { break }
       restore(descriptor, original)
-      write("\n", to: descriptor)
+      StandardStreams.write("\n", to: descriptor)
       // Delivered now, with its usual effect; after SIGTSTP and `fg` the question is asked again.
       unsafe pthread_sigmask(SIG_SETMASK, &before, nil)
       raise(signal)
@@ -51,7 +51,7 @@ package enum HiddenPrompt {
     }
     let outcome = readLine(descriptor, &line)
     restore(descriptor, original)
-    write("\n", to: descriptor)
+    StandardStreams.write("\n", to: descriptor)
     return outcome
   }
 
@@ -96,11 +96,5 @@ package enum HiddenPrompt {
       line.append(byte)
     }
     return .entered(String(decoding: line, as: UTF8.self))
-  }
-
-  private static func write(_ text: String, to descriptor: CInt) {
-    let bytes = Array(text.utf8)
-    // SAFETY: the array lives for the call. A terminal takes a short text whole.
-    unsafe _ = bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
   }
 }

@@ -1,5 +1,3 @@
-internal import CLinux
-internal import Glibc
 internal import Synchronization
 
 /// A panel of a few lines that redraws in place on stderr, with lines of text scrolling above it; plain event lines where that can't be.
@@ -66,20 +64,8 @@ package final class LivePanel: Sendable {
     state.shown = lines.map(\.width)
   }
 
-  private func write(_ text: String) {
-    var text = text
-    text.withUTF8 { bytes in
-      var offset = 0
-      while offset < bytes.count {
-        // SAFETY: the string's bytes live for the closure; offset < count.
-        let count = unsafe Glibc.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
-        if count < 0 && errno == EINTR { continue }
-        // Nobody can be told that stderr is gone or full.
-        if count <= 0 { return }
-        offset += count
-      }
-    }
-  }
+  // Nobody can be told that stderr is gone or full.
+  private func write(_ text: String) { StandardStreams.write(text, to: descriptor) }
 }
 
 /// The escape sequences of one frame.

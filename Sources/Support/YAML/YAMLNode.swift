@@ -20,6 +20,10 @@ package struct YAMLNode: Sendable {
   package struct Place: Equatable, Sendable {
     package var line: Int
     package var column: Int
+    package init(line: Int, column: Int) {
+      self.line = line
+      self.column = column
+    }
   }
 
   package let content: Content
@@ -58,9 +62,10 @@ package struct YAMLNode: Sendable {
   }
 
   /// The entries of a mapping with any keys.
-  package func mapping() throws(YAMLError) -> YAMLMapping {
+  /// - Parameter isSecret: Something else that stands there may be a secret: never show it.
+  package func mapping(isSecret: Bool = false) throws(YAMLError) -> YAMLMapping {
     if path.isEmpty && isNull { return YAMLMapping(node: self, entries: []) }
-    guard case .mapping(let entries) = content else { throw unexpected("a mapping (key: value)") }
+    guard case .mapping(let entries) = content else { throw unexpected("a mapping (key: value)", isSecret: isSecret) }
     return YAMLMapping(
       node: self,
       entries: entries.map { entry in

@@ -58,7 +58,9 @@ package enum YAMLWriter {
     case .mapping(let entries):
       unsafe emit(emitter) { event in unsafe yaml_mapping_start_event_initialize(event, nil, nil, 1, YAML_BLOCK_MAPPING_STYLE) }
       for (key, value) in entries {
-        let isWord = key.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0 == 0x5F } && !["null", "true", "false", "yes", "no", "on", "off", "y", "n", ""].contains(key)
+        let isWord =
+          key.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0 == 0x5F }
+          && !["null", "true", "false", "yes", "no", "on", "off", "y", "n", ""].contains(key)
         unsafe scalar(key, isWord ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE, emitter)
         unsafe write(value, emitter)
       }

@@ -1,16 +1,16 @@
 internal import CausewayBase
 internal import CausewaySupport
 
-func runVersion(_ arguments: ParsedArguments) -> ExitCode {
+@Sendable func runVersion(_ arguments: ParsedArguments) -> ExitCode {
   guard arguments.flag("json") else {
-    answer("causeway \(Version.number)\n")
+    StandardStreams.answer("causeway \(Version.number)\n")
     return .ok
   }
   let buffer = ByteBuffer()
   var json = JSONWriter(buffer)
   json.object { $0.member("version", Version.number) }
   json.finishLine()
-  answer(String(copying: buffer))
+  StandardStreams.answer(String(copying: buffer))
   return .ok
 }
 

@@ -55,6 +55,12 @@ char *shim_argument(int index);
 /* TIOCGWINSZ. Returns 0 or -errno. */
 int shim_window_size(int fd, uint16_t *columns, uint16_t *rows);
 
+/* The program's own argument vector (not a copy), so that a secret in it can be overwritten; NULL outside 0..<count. Process.c. */
+int shim_argument_count(void);
+char *shim_argument(int index);
+/* TIOCGWINSZ. Returns 0 or -errno. */
+int shim_window_size(int fd, uint16_t *columns, uint16_t *rows);
+
 /* One ready descriptor: epoll's bits and the tag given to shim_epoll_control. */
 struct shim_event {
   uint32_t events;
