@@ -70,8 +70,8 @@ def wrk(peer: Peer, connections: int, seconds: float, close: bool = False) -> di
         raise AssertionError(f"{peer.name}: no request was answered\n{output}")
     return {
         "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),
-        "p50": microseconds(re.search(r"50%\s+(\S+)", output)[1]),
-        "p99": microseconds(re.search(r"99%\s+(\S+)", output)[1]),
+        "p50": microseconds(re.search(r"(?m)^\s+50%\s+(\S+)", output)[1]),
+        "p99": microseconds(re.search(r"(?m)^\s+99%\s+(\S+)", output)[1]),
         "cpu": used / count * 1e6 if peer.processes else None,
     }
 

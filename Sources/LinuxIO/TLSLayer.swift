@@ -36,6 +36,7 @@ public enum TLSState: Equatable, Sendable {
 
   private enum Phase { case handshaking, established, failed }
   private var phase = Phase.handshaking
+  private var wasEstablished = false
   private var failure: TLSError?
   /// What every read returns from now on.
   private var readEnd: ReadOutcome?
@@ -94,14 +95,15 @@ public enum TLSState: Equatable, Sendable {
 
   deinit {
     // A cut connection must not make its session unusable for the reconnect, which is OpenSSL's way with connections that it
-    // believes were not shut down. Failed handshakes never had a session to keep.
-    if phase == .established { unsafe SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
+    // believes were not shut down. Failed handshakes and broken records do end their session.
+    if phase == .established || (wasEstablished && failure?.code == .connectionCut) { unsafe SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
     unsafe SSL_free(ssl)
     if let output = unsafe output { unsafe pool.give(output) }
   }
 
   private func prepareClient(_ name: String?) throws(TLSError) {
     let host = name.map(HostName.init)
+    if let host, !host.isPlausible { throw TLSError(.configuration, "the server's name holds characters that no name has: check the URL") }
     serverName = host?.text
     if context.verifiesPeer {
       guard let host, !host.text.isEmpty else {
@@ -195,6 +197,7 @@ public enum TLSState: Equatable, Sendable {
 
   private func establish() {
     phase = .established
+    wasEstablished = true
     isReadable = true
     isWritable = socketWritable
     isResumed = unsafe SSL_session_reused(ssl) == 1
@@ -458,6 +461,8 @@ public enum TLSState: Equatable, Sendable {
 struct HostName {
   let text: String
   let isAddress: Bool
+  /// Printable ASCII without spaces: above all no zero byte, behind which OpenSSL would not look. Other names come as xn-- ones.
+  var isPlausible: Bool { text.utf8.allSatisfy { (0x21...0x7e).contains($0) } }
 
   init(_ name: String) {
     var text = name[...]

@@ -1,5 +1,5 @@
 internal import CausewayBase
-package import CausewayLinuxIO
+internal import CausewayLinuxIO
 internal import CausewayRelayCore
 package import CausewayTelemetry
 internal import CausewayWire

@@ -36,7 +36,7 @@ struct FieldSection {
 
   mutating func reset() {
     lines.removeAll(keepingCapacity: true)
-    connectionNames.removeAll(keepingCapacity: true)
+    if !connectionNames.isEmpty { connectionNames.removeAll(keepingCapacity: true) }
     facts = Facts()
   }
 
@@ -55,7 +55,7 @@ struct FieldSection {
         position = i &+ 2
         return true
       }
-      while i < end, ASCII.isToken(bytes[i]) { i &+= 1 }
+      i = endOfName(bytes, i, end)
       guard i < end else { return false }
       let nameEnd = i
       if bytes[i] != ASCII.colon {
@@ -80,6 +80,19 @@ struct FieldSection {
       position = i &+ 2
     }
     return false
+  }
+
+  /// The offset of the first colon, blank or control byte at or after `start`. What lies before is judged in `add`.
+  @inline(__always)
+  private func endOfName(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) -> Int {
+    var i = start
+    while i &+ 8 <= end {
+      let hit = Word.nameEnds(bytes.littleEndian(at: i))
+      if hit != 0 { return i &+ hit.trailingZeroBitCount &>> 3 }
+      i &+= 8
+    }
+    while i < end, bytes[i] > 0x20, bytes[i] != ASCII.colon { i &+= 1 }
+    return i
   }
 
   /// The offset of the first byte at or after `start` that cannot be part of a value (RFC 9110 §5.5).
@@ -121,6 +134,9 @@ struct FieldSection {
     let folded = FoldedName(bytes, Int(name.start), Int(name.end))
     let known = KnownField(folded)
     var flags: FieldLine.Flags = []
+    if known == .other || known == .contentOther || known == .xForwardedOther {  // the others were compared byte by byte
+      guard folded.isPlain || isToken(bytes, name) else { throw .fieldNameInvalid }
+    }
     if known == .other {
       if folded.hasUnderscore, KnownField(folded.withHyphens) != .other { flags = .shadowsKnown }
     } else {
@@ -128,5 +144,10 @@ struct FieldSection {
       if gathering { try gather(bytes, known, value) }
     }
     lines.append(FieldLine(name: name, value: value, known: known, flags: flags))
+  }
+
+  private func isToken(_ bytes: Span<UInt8>, _ name: ByteRange) -> Bool {
+    for i in name.range where !ASCII.isToken(bytes[i]) { return false }
+    return true
   }
 }

@@ -51,7 +51,9 @@ extension IPAddress {
       }
       if i < text.count, text[i] == UInt8(ascii: ".") {
         guard let tail = IPAddress(ipv4: text.extracting(start..<text.count)) else { return nil }
-        guard groups.append(UInt16(truncatingIfNeeded: tail.low >> 16)), groups.append(UInt16(truncatingIfNeeded: tail.low)) else { return nil }
+        guard groups.append(UInt16(truncatingIfNeeded: tail.low >> 16)), groups.append(UInt16(truncatingIfNeeded: tail.low)) else {
+          return nil
+        }
         break
       }
       guard i > start, groups.append(value) else { return nil }

@@ -22,7 +22,8 @@ public enum KnownField: UInt8, Sendable, CaseIterable {
   /// Never forwarded as it came (RFC 9110 §7.6.1 and what research of proxies adds).
   public var isHopByHop: Bool {
     switch self {
-    case .connection, .keepAlive, .proxyConnection, .te, .transferEncoding, .upgrade, .proxyAuthenticate, .proxyAuthorization, .http2Settings:
+    case .connection, .keepAlive, .proxyConnection, .te, .transferEncoding, .upgrade, .proxyAuthenticate, .proxyAuthorization,
+      .http2Settings:
       true
     default: false
     }
@@ -68,7 +69,9 @@ extension KnownField {
     case 4: name.isExactly("host") ? .host : name.isExactly("date") ? .date : .other
     case 6:
       name.isExactly("accept")
-        ? .accept : name.isExactly("cookie") ? .cookie : name.isExactly("expect") ? .expect : name.isExactly("origin") ? .origin : name.isExactly("server") ? .server : .other
+        ? .accept
+        : name.isExactly("cookie")
+          ? .cookie : name.isExactly("expect") ? .expect : name.isExactly("origin") ? .origin : name.isExactly("server") ? .server : .other
     case 7: name.isExactly("upgrade") ? .upgrade : name.isExactly("trailer") ? .trailer : .other
     default: .other
     }
@@ -91,11 +94,12 @@ extension KnownField {
     case 13:
       if name.isExactly("authorization") { return .authorization }
       if name.isExactly("content-range") { return .contentRange }
-    case 14: if name.isExactly("content-length") { return .contentLength }
+    case 14:
+      if name.isExactly("content-length") { return .contentLength }
+      if name.isExactly("http2-settings") { return .http2Settings }
     case 15:
       if name.isExactly("accept-encoding") { return .acceptEncoding }
       if name.isExactly("x-forwarded-for") { return .xForwardedFor }
-      if name.isExactly("http2-settings") { return .http2Settings }
     case 16:
       if name.isExactly("content-encoding") { return .contentEncoding }
       if name.isExactly("x-forwarded-host") { return .xForwardedHost }
@@ -121,7 +125,7 @@ extension KnownField {
 }
 
 /// Up to 24 bytes of a field name in three words, folded by `| 0x20`. Folding is exact for comparing with letters, digits and
-/// hyphens, because the only other byte that folds onto one of them is a control byte (or CR), which no token contains.
+/// hyphens, because the only other bytes that fold onto one of them are control bytes, at which the parser has stopped.
 struct FoldedName {
   let count: Int
   private(set) var first: UInt64
@@ -154,6 +158,13 @@ struct FoldedName {
     guard count >= 12 else { return false }
     if count >= 16 { return second & 0xFFFF_FFFF == Self.word("ded-", 0) }
     return last &>> UInt64(8 &* (16 &- count)) & 0xFFFF_FFFF == Self.word("ded-", 0)
+  }
+
+  /// Only letters, digits and hyphens. False says nothing about other tokens or names longer than 24 bytes.
+  @inline(__always) var isPlain: Bool {
+    if count > 24 { return false }
+    if count >= 8 { return Word.isPlainName(first) && Word.isPlainName(second) && Word.isPlainName(last) }
+    return Word.isPlainName(first | (0x2D2D_2D2D_2D2D_2D2D &<< UInt64(8 &* count)))
   }
 
   /// An underscore folds to 0x7F and nothing else in a token does.

@@ -139,7 +139,8 @@ public struct MessagePackReader: Sendable {
     try container(bytes, fixed: 0x80, short: 0xDE, bytesEach: 2, limit)
   }
 
-  public mutating func readExtension(_ bytes: Span<UInt8>, limit: Int = .max) throws(MessagePackError) -> (type: Int8, payload: Range<Int>) {
+  public mutating func readExtension(_ bytes: Span<UInt8>, limit: Int = .max) throws(MessagePackError) -> (type: Int8, payload: Range<Int>)
+  {
     let (typeAt, length) =
       switch try first(bytes) {
       case let byte where (0xD4...0xD8).contains(byte): (offset + 1, UInt64(1) << UInt64(byte - 0xD4))
@@ -188,7 +189,9 @@ public struct MessagePackReader: Sendable {
     return bytes[offset]
   }
 
-  private func field<T: FixedWidthInteger & UnsignedInteger>(_ bytes: Span<UInt8>, _ start: Int) throws(MessagePackError) -> T {
+  private func field<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(_ bytes: Span<UInt8>, _ start: Int) throws(MessagePackError)
+    -> T
+  {
     guard bytes.count - start >= MemoryLayout<T>.size else { throw .truncated }
     return bytes.bigEndian(at: start)
   }

@@ -23,10 +23,10 @@ public struct MessagePackWriter {
   public func write(_ value: Int64) {
     guard value < 0 else { return write(UInt64(value)) }
     switch value {
-    case -32 ..< 0: buffer.append(UInt8(bitPattern: Int8(value)))
-    case -0x80 ..< 0: tag(0xD0, UInt8(bitPattern: Int8(value)))
-    case -0x8000 ..< 0: tag(0xD1, UInt16(bitPattern: Int16(value)))
-    case -0x8000_0000 ..< 0: tag(0xD2, UInt32(bitPattern: Int32(value)))
+    case -32..<0: buffer.append(UInt8(bitPattern: Int8(value)))
+    case -0x80..<0: tag(0xD0, UInt8(bitPattern: Int8(value)))
+    case -0x8000..<0: tag(0xD1, UInt16(bitPattern: Int16(value)))
+    case -0x8000_0000..<0: tag(0xD2, UInt32(bitPattern: Int32(value)))
     default: tag(0xD3, UInt64(bitPattern: value))
     }
   }

@@ -128,6 +128,7 @@ struct RequestParser {
     targetRange = ByteRange(targetStart, i)
     guard targetRange.count <= limits.targetByteCount else { throw .targetTooLong }
     guard i < end else { return nil }
+    guard i > targetStart else { throw .targetInvalid }
     guard bytes[i] == ASCII.space else {
       throw bytes[i] == ASCII.carriageReturn || bytes[i] == ASCII.lineFeed ? .versionInvalid : .targetInvalid
     }

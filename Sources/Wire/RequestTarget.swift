@@ -57,6 +57,10 @@ struct RequestTarget: Equatable {
     var isQuery = false
     while i < end {
       let byte = bytes[i]
+      if ASCII.isMember(byte, 0x7ffe_fff6_0000_0000, 0x7fff_ffff_efff_ffff) {  // 0x21...0x7E without # ? 0 and backslash
+        i &+= 1
+        continue
+      }
       if byte <= 0x20 || byte == 0x7F { return }
       switch byte {
       case UInt8(ascii: "#"): throw .fragmentInTarget

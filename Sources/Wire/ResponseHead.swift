@@ -109,7 +109,9 @@ struct ResponseParser {
     guard status >= 100 else { throw .statusInvalid }
     i &+= 1
     guard i < end else { return nil }
-    guard bytes[i] == ASCII.space || bytes[i] == ASCII.carriageReturn else { throw bytes[i] == ASCII.lineFeed ? .bareLineFeed : .statusInvalid }
+    guard bytes[i] == ASCII.space || bytes[i] == ASCII.carriageReturn else {
+      throw bytes[i] == ASCII.lineFeed ? .bareLineFeed : .statusInvalid
+    }
     if bytes[i] == ASCII.space { i &+= 1 }
     let start = i
     while i < end, ASCII.isFieldValue(bytes[i]) { i &+= 1 }

@@ -12,19 +12,27 @@ public struct ServerURL: Hashable, Sendable {
   /// For http and https: path and query, percent-encoded as given, empty or beginning with `/`. For `unix`: the socket's path.
   public let path: String
 
-  /// Needs a scheme; `unix:/path` and `unix:///path` both work.
+  /// Needs a scheme; `unix:/path` and `unix:///path` both work, and the path is absolute.
   public init(parsing text: String) throws(AddressError) {
     guard !text.isEmpty else { throw .empty }
     let lowered = text.prefix(8).lowercased()
     if lowered.hasPrefix("unix:") {
-      var rest = text.dropFirst(5)
-      if rest.hasPrefix("//") { rest = rest.dropFirst(2) }
-      guard rest.count > 1, !rest.utf8.contains(0) else { throw .unixPathMissing(text) }
-      self.init(scheme: .unix, address: HostPort(host: "localhost", port: 80), path: String(rest))
+      // One slash, or an empty authority and a path: three; two would make the first folder a host. More mean one.
+      let rest = text.dropFirst(5)
+      let name = rest.drop { $0 == "/" }
+      let slashes = rest.utf8.count - name.utf8.count
+      guard !name.isEmpty, slashes == 1 || slashes > 2, !name.utf8.contains(0) else { throw .unixPathMissing(text) }
+      self.init(scheme: .unix, address: HostPort(host: "localhost", port: 80), path: "/" + name)
       return
     }
     let scheme: Scheme
-    if lowered.hasPrefix("https://") { scheme = .https } else if lowered.hasPrefix("http://") { scheme = .http } else { throw .unknownScheme(text) }
+    if lowered.hasPrefix("https://") {
+      scheme = .https
+    } else if lowered.hasPrefix("http://") {
+      scheme = .http
+    } else {
+      throw .unknownScheme(text)
+    }
     let rest = text.utf8.dropFirst(scheme == .https ? 8 : 7)
     let end = rest.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "#") } ?? rest.endIndex
     let authority = String(Substring(rest[..<end]))
@@ -62,7 +70,9 @@ public struct ServerURL: Hashable, Sendable {
     for (i, byte) in bytes.enumerated() {
       guard byte > 0x20, byte < 0x7F, !"\"<>\\^`{|}".utf8.contains(byte) else { return false }
       if byte == UInt8(ascii: "%") {
-        guard i + 2 < bytes.count, ASCII.hexadecimalValue(bytes[i + 1]) != nil, ASCII.hexadecimalValue(bytes[i + 2]) != nil else { return false }
+        guard i + 2 < bytes.count, ASCII.hexadecimalValue(bytes[i + 1]) != nil, ASCII.hexadecimalValue(bytes[i + 2]) != nil else {
+          return false
+        }
       }
     }
     return true

@@ -30,7 +30,8 @@ public struct WebSocketAssembler: ~Copyable {
 
   /// - Parameter isServer: a server expects masks, a client expects none.
   public init(
-    isServer: Bool, frameByteLimit: UInt64 = WebSocketFrameHeader.frameByteLimit, messageByteLimit: Int = WebSocketAssembler.messageByteLimit
+    isServer: Bool, frameByteLimit: UInt64 = WebSocketFrameHeader.frameByteLimit,
+    messageByteLimit: Int = WebSocketAssembler.messageByteLimit
   ) {
     expectsMask = isServer
     self.frameByteLimit = frameByteLimit
@@ -46,8 +47,9 @@ public struct WebSocketAssembler: ~Copyable {
     }
     while !isClosed {
       if frame == nil {
-        guard let (header, byteCount) = try WebSocketFrameHeader.parse(
-          bytes, at: offset, expectsMask: expectsMask, limit: frameByteLimit)
+        guard
+          let (header, byteCount) = try WebSocketFrameHeader.parse(
+            bytes, at: offset, expectsMask: expectsMask, limit: frameByteLimit)
         else { return nil }
         try begin(header)
         offset &+= byteCount

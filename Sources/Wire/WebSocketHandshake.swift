@@ -1,4 +1,4 @@
-public import CausewayBase
+internal import CausewayBase
 
 /// What the opening handshake (RFC 6455 §4) needs of this room. SHA-1 is not here: whoever has it computes
 /// `base64(SHA-1(acceptInput(key)))`.

@@ -39,7 +39,8 @@ public struct WebSocketMask: Equatable, Sendable {
   public mutating func apply(to buffer: ByteBuffer, in range: Range<Int>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= buffer.count, "masked outside the readable bytes")
     var mask = self
-    buffer.withMutableBytes { bytes in
+    // SAFETY: the range is checked above.
+    unsafe buffer.withMutableBytes { bytes in
       unsafe mask.apply(to: UnsafeMutableRawBufferPointer(rebasing: bytes[range]))
     }
     self = mask

@@ -1,6 +1,7 @@
 public import CausewayBase
 public import CausewayLinuxIO
 public import CausewayRelayCore
+internal import CausewayTelemetry
 internal import CausewayWire
 
 /// The time-outs and bounds of the relay's public side, by name.
@@ -73,6 +74,9 @@ public final class Ingress {
   public internal(set) var counters = IngressCounters()
   /// Connections are closed after the present answer.
   public private(set) var isDraining = false
+
+  /// What is shown to the world; the loop's own totals are `counters`.
+  var metrics: RelayMetrics?
 
   // Scratch memory, empty between uses. Nothing that is called while one is in use reaches another connection.
   let input = ByteBuffer()
@@ -150,6 +154,7 @@ public final class Ingress {
   }
 
   private func add(_ member: any IngressMember) {
+    metrics?.visitors.add()
     if let slot = freeSlots.popLast() {
       member.slot = slot
       members[slot] = member
@@ -163,6 +168,7 @@ public final class Ingress {
   func remove(_ member: any IngressMember) {
     guard member.slot >= 0 else { return }
     gate.leave(member.visitor.ip)
+    metrics?.visitors.subtract()
     let slot = member.slot
     member.slot = -1
     freeSlots.append(slot)

@@ -1,6 +1,6 @@
 internal import CausewayBase
 public import CausewayLinuxIO
-public import CausewayRelayCore
+internal import CausewayRelayCore
 public import CausewayWire
 
 /// Accepts visitors at one address and hands them to the loop's `Ingress`: HTTP, HTTPS, or one public TCP port.
@@ -37,9 +37,7 @@ public final class IngressListener {
   ) {
     // The registration fails only for want of kernel memory; the descriptor is then closed.
     guard let stream = try? TCPStream(adopting: descriptor, on: ingress.loop) else { return }
-    let ip = ipAddress(peer)
-    let isTrusted = ip.map { ip in trustedProxies.contains { $0.contains(ip) } } ?? false
-    var visitor = Visitor(address: peer.family == .unix ? "127.0.0.1" : peer.host, ip: ip, isTrustedProxy: isTrusted)
+    var visitor = Visitor(peer, trustedProxies)
     switch kind {
     case .http: ingress.accept(stream, visitor)
     case .https(let context):
@@ -55,12 +53,26 @@ public final class IngressListener {
       ingress.acceptTCP(stream, visitor, port: peer.port, route: route)
     }
   }
+}
 
-  private static func ipAddress(_ peer: SocketAddress) -> IPAddress? {
-    switch peer.family {
-    case .unix: nil
-    case .ipv4: IPAddress(ipv4: UInt32(truncatingIfNeeded: peer.low))
-    case .ipv6: IPAddress(ipv6High: peer.high, low: peer.low).unmapped
-    }
+extension Visitor {
+  init(_ peer: SocketAddress, _ trustedProxies: [IPNetwork] = []) {
+    let ip: IPAddress? =
+      switch peer.family {
+      case .unix: nil
+      case .ipv4: IPAddress(ipv4: UInt32(truncatingIfNeeded: peer.low))
+      case .ipv6: IPAddress(ipv6High: peer.high, low: peer.low).unmapped
+      }
+    let isTrusted = ip.map { ip in trustedProxies.contains { $0.contains(ip) } } ?? false
+    self.init(address: peer.family == .unix ? "127.0.0.1" : peer.host, ip: ip, isTrustedProxy: isTrusted)
+  }
+}
+
+extension Ingress {
+  /// A connection that a listener of somebody else's accepted at a public TCP port.
+  public func acceptTCP(_ descriptor: consuming FileDescriptor, _ peer: SocketAddress, _ route: Route) {
+    guard let stream = try? TCPStream(adopting: descriptor, on: loop) else { return }
+    guard route.isLive else { return stream.abort() }
+    acceptTCP(stream, Visitor(peer), port: peer.port, route: route)
   }
 }

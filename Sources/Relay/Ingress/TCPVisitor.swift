@@ -2,6 +2,7 @@ internal import CausewayBase
 internal import CausewayLanes
 internal import CausewayLinuxIO
 internal import CausewayRelayCore
+internal import CausewayTelemetry
 internal import CausewayTunnelCore
 
 /// A connection at a public TCP port: raw both ways, each direction with its own end, a reset on one side a reset on the other.
@@ -26,6 +27,7 @@ final class TCPVisitor: RawPipeOwner, IngressMember {
     guard let id = driver.open(record.bytes, Nobody.shared) else { return nil }
     stream.setKeepAlive(idle: .seconds(75))
     ingress.counters.tcpConnections &+= 1
+    ingress.metrics?.streams.add()
     pipe = RawPipe(driver, id, stream, pool: ingress.pool, owner: self, brokenCode: .cancelled)
   }
 

@@ -2,6 +2,7 @@ internal import CausewayBase
 internal import CausewayLanes
 internal import CausewayLinuxIO
 internal import CausewayRelayCore
+internal import CausewayTelemetry
 internal import CausewayTunnelCore
 internal import CausewayWire
 
@@ -144,7 +145,7 @@ extension VisitorConnection {
 
   /// Whether the last route was for this very host; most connections know one only.
   private func isCached(_ bytes: Span<UInt8>, _ name: ByteRange) -> Bool {
-    let host = routeHost.span
+    let host = routeHost
     guard host.count == name.count else { return false }
     for index in 0..<host.count where host[index] != bytes[Int(name.start) &+ index] { return false }
     return true
@@ -250,6 +251,7 @@ extension VisitorConnection {
     buffer.consume(used)
     waitUntil = .distantFuture
     ingress.counters.requests &+= 1
+    ingress.metrics?.requests.add()
     guard let id = route.driver.open(record.bytes, self) else {
       park(buffer)
       return answer(.overloaded)
