@@ -113,8 +113,12 @@ public final class SessionDriver: LaneOwner {
     guard lane != nil else { return }
     guard session.advance(to: now) else { return lose("nothing was heard for \(Int(session.limits.deadAfterSilence.inSeconds)) s") }
     if session.hasOutput(at: now) { lane?.scheduleFlush() }
+    if now.nanoseconds(since: session.lastReceived) > Self.quietNanoseconds { lane?.trim() }
     rearm()
   }
+
+  /// A lane without a byte for so long gives its buffers back.
+  private static let quietNanoseconds: UInt64 = 1_000_000_000
 
   private func rearm() {
     guard let deadline = session.nextDeadline else { return }
@@ -193,8 +197,8 @@ public final class SessionDriver: LaneOwner {
   public func wantsDrainReport(_ id: StreamID) -> Bool { session.wantsDrainReport(id) }
 
   /// See `Session.drained`.
-  public func drained(_ id: StreamID, upTo offset: UInt64, pathRoundTrip: UInt64) {
-    session.drained(id, upTo: offset, pathRoundTrip: pathRoundTrip, at: loop.now)
+  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64, pathRoundTrip: UInt64) {
+    session.drained(id, upTo: offset, acknowledged: acknowledged, pathRoundTrip: pathRoundTrip, at: loop.now)
     if session.hasOutput(at: loop.now) { lane?.scheduleFlush() }
   }
 
