@@ -11,6 +11,7 @@ struct WindowTuner {
   private(set) var drained: UInt64 = 0
   /// The credit last given.
   private(set) var credit: UInt64
+  private var isMeasuring = false
   private var measureStart = Instant.zero
   private var measureOffset: UInt64 = 0
   private var lastDrain = Instant.zero
@@ -30,31 +31,34 @@ struct WindowTuner {
 
   /// Folds in that everything before `offset` has drained.
   /// - Parameters:
-  ///   - roundTrip: lane round trip plus the drain's own, ns.
+  ///   - roundTrip: lane round trip plus the drain's own, ns; 0 while unknown: then the window stays.
   ///   - headroom: what the session's budget still has.
-  /// - Returns: whether a new credit should be told now.
+  /// - Returns: whether a new credit should be told now. Steps below a quarter of the window wait for more, or a slow reader would
+  ///   make the sender cut its bytes into crumbs (RFC 1122 section 4.2.3.3); a sender that is blocked always hears once all has drained.
   mutating func drain(upTo offset: UInt64, at now: Instant, roundTrip: UInt64, limits: SessionLimits, headroom: Int) -> Bool {
     guard offset > drained else { return false }
-    let idle = now.nanoseconds(since: lastDrain)
-    if idle > UInt64(limits.windowIdle.wholeNanoseconds) {
-      size = initial
-      restart(at: now, offset: drained)
-    }
     drained = offset
-    lastDrain = now
-    if drained - measureOffset >= UInt64(size) {
+    if !isMeasuring || now.nanoseconds(since: lastDrain) > UInt64(clamping: limits.windowIdle.wholeNanoseconds) {
+      // What drained just now took an unknown time: measure from here.
+      size = initial
+      isMeasuring = true
+      restart(at: now, offset: offset)
+    } else if drained - measureOffset >= UInt64(size) {
       let elapsed = now.nanoseconds(since: measureStart)
-      if elapsed <= 2 * roundTrip && size < limits.maximumWindow {
-        size += min(size, headroom, limits.maximumWindow - size)
+      if elapsed <= 2 * roundTrip && roundTrip > 0 && size < limits.maximumWindow {
+        size += max(0, min(size, headroom, limits.maximumWindow - size))
       }
       restart(at: now, offset: drained)
     }
+    lastDrain = now
     let next = drained + UInt64(size)
-    guard next > credit else { return false }
-    let step = next - credit
+    guard next > credit, (next - credit) * 4 >= UInt64(size) else { return false }
     credit = next
-    return step > 0
+    return true
   }
+
+  /// Nothing more will come: the growth goes back to the budget.
+  mutating func close() { size = initial }
 
   private mutating func restart(at now: Instant, offset: UInt64) {
     measureStart = now
