@@ -59,9 +59,10 @@ let package = Package(
       path: "Sources/causeway", swiftSettings: settings),
     // Tests, one folder for each module
     tests("Base", []),
+    tests("Simulation", ["CausewayBase"]),
     tests("Crypto", []),
     tests("Telemetry", ["CausewayBase"]),
-    tests("Support", ["CausewayBase"]),
+    tests("Support", ["CLinux", "CausewayBase"]),
     tests("LinuxIO", ["CLinux", "CausewayBase"]),
     tests("Wire", ["CausewayBase"]),
     tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),
