@@ -51,8 +51,9 @@ let package = Package(
     room("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto"]),
     room("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
     // Parts
-    room("Tunnel", ["CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport"]),
-    room("Relay", ["CLinux", "CSQLite", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayRelayCore", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport"]),
+    room("Lanes", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO"]),
+    room("Tunnel", ["CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTelemetry", "CausewaySupport"]),
+    room("Relay", ["CLinux", "CSQLite", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayRelayCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTelemetry", "CausewaySupport"]),
     .executableTarget(
       name: "causeway",
       dependencies: ["CLinux", "CausewayBase", "CausewayCrypto", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport", "CausewayTunnelCore", "CausewayTunnel", "CausewayRelay"],
@@ -67,7 +68,7 @@ let package = Package(
     tests("Wire", ["CausewayBase"]),
     tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),
     tests("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
-    tests("Tunnel", ["CausewayBase", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO"]),
-    tests("Relay", ["CausewayBase", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO"]),
+    tests("Tunnel", ["CausewayBase", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
+    tests("Relay", ["CausewayBase", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
   ]
 )

@@ -77,6 +77,12 @@
     end &+= count
   }
 
+  /// Appends what another buffer holds.
+  public func append(_ other: ByteBuffer) { append(other.bytes) }
+
+  /// Appends a part of what another buffer holds.
+  public func append(_ other: ByteBuffer, _ range: Range<Int>) { append(other.bytes.extracting(range)) }
+
   @inlinable public func append(_ string: StaticString) {
     // SAFETY: a static string's storage lives for ever.
     unsafe append(Span(_unsafeElements: UnsafeBufferPointer(start: string.utf8Start, count: string.utf8CodeUnitCount)))

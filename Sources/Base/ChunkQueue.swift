@@ -47,13 +47,16 @@
     }
   }
 
+  /// A block's rest below this is left unused by `withFreeSpace`: better than a system call for a few bytes.
+  static let worthwhileByteCount = 16 * 1024
+
   /// Lets `body` write (a `read` from a socket) straight into the queue. It gets `minimum`...`maximum` contiguous bytes and returns how
   /// many it wrote.
   public mutating func withFreeSpace<R>(
     atLeast minimum: Int = 1, atMost maximum: Int, _ body: (UnsafeMutableRawBufferPointer) -> (written: Int, result: R)
   ) -> R {
     precondition(minimum > 0 && minimum <= maximum && minimum <= ChunkPool.largeByteCount, "asked for no space, or for more than a block")
-    let chunk = roomyTail(expecting: maximum, atLeast: minimum)
+    let chunk = roomyTail(expecting: maximum, atLeast: max(minimum, min(maximum, Self.worthwhileByteCount)))
     let room = min(maximum, chunk.freeCount)
     // SAFETY: the free part of a block that this queue owns.
     let (written, result) = unsafe body(UnsafeMutableRawBufferPointer(start: chunk.payload(at: chunk.end), count: room))

@@ -30,8 +30,9 @@ public protocol TurnEndHandler: AnyObject {
 /// One thread, one epoll set, timers, and an inbox for other threads.
 ///
 /// It is a `SerialExecutor` and a `TaskExecutor`: async code pinned to it resumes on its thread. Handlers are plain objects that
-/// only this thread touches; that is why they need not be `Sendable`. A turn is: wait, events, timers, jobs, turn-end handlers.
-// @unchecked Sendable: `inbox` is behind its Mutex, the wake-up descriptor is written by anyone and read by the loop, everything
+/// only this thread touches; that is why they need not be `Sendable`. A turn is: wait, events, those who asked to come back, timers,
+/// closures and jobs of this thread, turn-end handlers. A warm turn allocates nothing of its own.
+// @unchecked Sendable: `inbox` is behind `gate`, the wake-up descriptor is written by anyone and read by the loop, everything
 // else belongs to the thread inside `run`, which `preconditionOnLoop` checks.
 public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
   /// Events taken from the kernel in one turn.
@@ -39,7 +40,9 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
   private let epoll: FileDescriptor
   private let wakeup: FileDescriptor
-  private let inbox = Mutex(Inbox())
+  // A pthread mutex: the thread sanitizer does not see into Synchronization.Mutex once it is contended.
+  private let gate = Gate()
+  private var inbox = Inbox()
   private let thread = Atomic<UInt>(0)
 
   private struct Inbox {
@@ -47,17 +50,25 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     var closures: [@Sendable () -> Void] = []
     var stopRequested = false
     var signalled = false
-    var isEmpty: Bool { jobs.isEmpty && closures.isEmpty && !stopRequested }
   }
 
-  // The loop's own.
+  // The loop's own. Each queue has a twin, empty between turns: the two are swapped before the work, so that handlers may add to
+  // the first while the second is walked, and neither gives its memory away.
   private var slots: [Slot] = []
   private var freeSlots: [UInt32] = []
   private var localJobs: [UnownedJob] = []
+  private var runningJobs: [UnownedJob] = []
+  private var localClosures: [@Sendable () -> Void] = []
+  private var runningClosures: [@Sendable () -> Void] = []
+  private var inboxTwin = Inbox()
   private var turnEnd: [any TurnEndHandler] = []
+  private var runningTurnEnd: [any TurnEndHandler] = []
   private var soon: [any EventHandler] = []
+  private var runningSoon: [any EventHandler] = []
   private var timers = TimerHeap()
+  private var dueTimers: [LoopTimer] = []
   private var stopping = false
+  let tlsBuffers = TLSBufferPool()
   /// The time at the start of this turn's work.
   public private(set) var now: Instant
 
@@ -90,6 +101,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   // MARK: Descriptors
 
   /// Watches `descriptor` for every kind of readiness, edge-triggered, once and for all: no later `epoll_ctl` on the hot path.
+  /// Level-triggered it is watched for reading only. The loop keeps `handler` alive until `deregister`.
   public func register(_ descriptor: CInt, _ handler: any EventHandler, levelTriggered: Bool = false) throws(SystemError) -> Registration {
     preconditionOnLoop()
     let slot: UInt32
@@ -114,16 +126,19 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   /// Stops watching; call it before the descriptor is closed. Events already fetched for it are dropped.
   public func deregister(_ registration: Registration) {
     preconditionOnLoop()
-    guard slots[Int(registration.slot)].generation == registration.generation, slots[Int(registration.slot)].handler != nil else { return }
-    slots[Int(registration.slot)].handler = nil
+    let index = Int(registration.slot)
+    guard slots[index].generation == registration.generation, let handler = slots[index].handler else { return }
+    slots[index].handler = nil
     freeSlots.append(registration.slot)
     _ = shim_epoll_control(epoll.rawValue, EPOLL_CTL_DEL, registration.descriptor, 0, 0, 0)
+    // The last reference must not die inside the write to `slots`: its deinit may come back here.
+    withExtendedLifetime(handler) {}
   }
 
   /// Pauses or resumes a level-triggered registration (a listener that ran out of descriptors).
   public func setPaused(_ registration: Registration, _ paused: Bool) {
     preconditionOnLoop()
-    guard slots[Int(registration.slot)].generation == registration.generation else { return }
+    guard slots[Int(registration.slot)].generation == registration.generation, slots[Int(registration.slot)].handler != nil else { return }
     let events = paused ? 0 : Readiness.readable.rawValue
     _ = shim_epoll_control(epoll.rawValue, EPOLL_CTL_MOD, registration.descriptor, events, registration.slot, registration.generation)
   }
@@ -142,9 +157,14 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     soon.append(handler)
   }
 
-  /// Runs `body` on the loop's thread, from any thread.
+  /// Runs `body` on the loop's thread, from any thread, never inside this call. Closures of one thread keep their order. Unbounded:
+  /// the caller posts at most a few for each thing it owns.
   public func post(_ body: @escaping @Sendable () -> Void) {
-    let mustSignal = inbox.withLock { inbox in
+    if isCurrent {
+      localClosures.append(body)
+      return
+    }
+    let mustSignal = gate.withLock {
       inbox.closures.append(body)
       defer { inbox.signalled = true }
       return !inbox.signalled
@@ -158,7 +178,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
       localJobs.append(job)
       return
     }
-    let mustSignal = inbox.withLock { inbox in
+    let mustSignal = gate.withLock {
       inbox.jobs.append(job)
       defer { inbox.signalled = true }
       return !inbox.signalled
@@ -173,29 +193,44 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
   func schedule(_ timer: LoopTimer, at deadline: Instant) {
     preconditionOnLoop()
-    timers.push(timer, deadline)
+    timers.schedule(timer, deadline)
   }
+
+  func forget(_ timer: LoopTimer) {
+    preconditionOnLoop()
+    timers.remove(timer)
+  }
+
+  // MARK: Isolation
+
+  /// Lets `actor.assumeIsolated` work inside handlers, which are no jobs.
+  public func checkIsolated() { precondition(isCurrent, "touched off its event loop") }
+  public func isIsolatingCurrentContext() -> Bool? { isCurrent }
 
   // MARK: Running
 
-  /// Runs until `stop()`, on the calling thread, which becomes the loop's.
+  /// Runs until `stop()`, on the calling thread, which becomes the loop's. What was posted before `stop()` still runs.
   public func run() {
-    thread.store(UInt(pthread_self()), ordering: .relaxed)
+    precondition(thread.exchange(UInt(pthread_self()), ordering: .acquiringAndReleasing) == 0, "an event loop runs on one thread at a time")
     stopping = false
+    now = Instant(nanoseconds: shim_now_ns())
     var events = [shim_event](repeating: shim_event(), count: Self.eventsPerTurn)
     while !stopping { turn(&events) }
-    thread.store(0, ordering: .relaxed)
+    finishTurns()
+    thread.store(0, ordering: .releasing)
   }
 
-  /// Ends `run()` after the present turn, from any thread.
+  /// Ends `run()` after the present turn, from any thread. Before `run()` it ends that one after its first turn.
   public func stop() {
-    inbox.withLock { $0.stopRequested = true }
+    gate.withLock { inbox.stopRequested = true }
     signal()
   }
 
   private func turn(_ events: inout [shim_event]) {
     let count = wait(&events)
     now = Instant(nanoseconds: shim_now_ns())
+    // Those who asked in the last turn; who asks during this one waits for the next, behind fresh events.
+    swap(&soon, &runningSoon)
     for index in 0..<count {
       let event = events[index]
       if event.slot == .max {
@@ -206,55 +241,67 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
       guard slot.generation == event.generation, let handler = slot.handler else { continue }
       handler.handle(Readiness(rawValue: event.events))
     }
-    if !soon.isEmpty { runSoonHandlers() }
+    for handler in runningSoon { handler.handle([]) }
+    Self.empty(&runningSoon)
     fireTimers()
-    if !localJobs.isEmpty { runLocalJobs() }
+    if hasLocalWork { runLocalWork() }
     if !turnEnd.isEmpty { runTurnEnd() }
   }
 
   private func wait(_ events: inout [shim_event]) -> Int {
     let timeout: CInt
-    if !soon.isEmpty || !localJobs.isEmpty || !turnEnd.isEmpty {
+    if !soon.isEmpty || hasLocalWork || !turnEnd.isEmpty {
       timeout = 0
     } else if let deadline = timers.nextDeadline {
       let current = shim_now_ns()
-      // Rounded up: waking a fraction early would spin.
-      timeout = deadline.nanoseconds <= current ? 0 : CInt(clamping: (deadline.nanoseconds - current + 999_999) / 1_000_000)
+      // Rounded up: waking a fraction early would spin. epoll counts CLOCK_MONOTONIC: after a suspend it may wake that much late.
+      timeout = deadline.nanoseconds <= current ? 0 : CInt(clamping: (deadline.nanoseconds - current).dividedRoundingUp(by: 1_000_000))
     } else {
       timeout = -1
     }
+    // SAFETY: the array holds `eventsPerTurn` elements. An interrupted wait is a turn without events.
     return Int(max(0, unsafe shim_epoll_wait(epoll.rawValue, &events, CInt(Self.eventsPerTurn), timeout)))
   }
 
   private func drainInbox() {
     var counter: UInt64 = 0
+    // SAFETY: 8 bytes into a local of 8 bytes.
     unsafe _ = read(wakeup.rawValue, &counter, 8)
-    let (jobs, closures, stop) = inbox.withLock { inbox in
-      defer { inbox = Inbox() }
-      return (inbox.jobs, inbox.closures, inbox.stopRequested)
-    }
-    if stop { stopping = true }
-    for closure in closures { closure() }
-    for job in jobs { unsafe job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor()) }
+    gate.withLock { swap(&inbox, &inboxTwin) }
+    if inboxTwin.stopRequested { stopping = true }
+    for closure in inboxTwin.closures { closure() }
+    for job in inboxTwin.jobs { run(job) }
+    Self.empty(&inboxTwin.closures)
+    Self.empty(&inboxTwin.jobs)
+    inboxTwin.stopRequested = false
+    inboxTwin.signalled = false
   }
 
-  private func runSoonHandlers() {
-    let handlers = soon
-    soon.removeAll(keepingCapacity: true)
-    for handler in handlers { handler.handle([]) }
+  private func run(_ job: UnownedJob) {
+    // SAFETY: every job is run once, by the executor it was enqueued on.
+    unsafe job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
   }
 
   private func fireTimers() {
-    while let (timer, deadline) = timers.popDue(now) { timer.fire(queuedFor: deadline, now) }
+    guard let next = timers.nextDeadline, next <= now else { return }
+    // All due ones first: a timer that arms itself for now again waits for the next turn.
+    while let timer = timers.popDue(now) { dueTimers.append(timer) }
+    for timer in dueTimers { timer.fireIfDue(now) }
+    Self.empty(&dueTimers)
   }
 
-  private func runLocalJobs() {
-    // Jobs that these jobs enqueue run in the same turn, up to a bound that keeps descriptors served.
+  private var hasLocalWork: Bool { !localJobs.isEmpty || !localClosures.isEmpty }
+
+  private func runLocalWork() {
+    // Work that this work enqueues runs in the same turn, up to a bound that keeps descriptors served.
     var rounds = 0
-    while !localJobs.isEmpty && rounds < 16 {
-      let jobs = localJobs
-      localJobs.removeAll(keepingCapacity: true)
-      for job in jobs { unsafe job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor()) }
+    while hasLocalWork && rounds < 16 {
+      swap(&localClosures, &runningClosures)
+      for closure in runningClosures { closure() }
+      Self.empty(&runningClosures)
+      swap(&localJobs, &runningJobs)
+      for job in runningJobs { run(job) }
+      Self.empty(&runningJobs)
       rounds += 1
     }
   }
@@ -262,10 +309,31 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   private func runTurnEnd() {
     var rounds = 0
     while !turnEnd.isEmpty && rounds < 4 {
-      let handlers = turnEnd
-      turnEnd.removeAll(keepingCapacity: true)
-      for handler in handlers { handler.turnWillEnd() }
+      swap(&turnEnd, &runningTurnEnd)
+      for handler in runningTurnEnd { handler.turnWillEnd() }
+      Self.empty(&runningTurnEnd)
       rounds += 1
     }
   }
+
+  /// After the last turn: what is already queued, in bounded rounds; then nothing of this thread is left behind.
+  private func finishTurns() {
+    var rounds = 0
+    repeat {
+      drainInbox()
+      runLocalWork()
+      runTurnEnd()
+      rounds += 1
+    } while (hasLocalWork || !turnEnd.isEmpty) && rounds < 8
+  }
+
+  /// Empties a queue and keeps its memory, unless one burst made it large.
+  private static func empty<T>(_ queue: inout [T]) {
+    if queue.isEmpty { return }
+    queue.removeAll(keepingCapacity: queue.capacity <= 4096)
+  }
+}
+
+extension UInt64 {
+  fileprivate func dividedRoundingUp(by divisor: UInt64) -> UInt64 { self / divisor + (self % divisor == 0 ? 0 : 1) }
 }

@@ -1,14 +1,17 @@
 public import CausewayBase
 
-/// A timer that can be moved cheaply. Moving it later only changes a field (the heap entry fires early and re-arms itself), so
-/// that a connection may push its idle limit on every request.
+/// A timer that can be moved cheaply. Moving it later and cancelling it only change a field (the heap entry then fires early and
+/// puts itself right), so that a connection may push its idle limit on every request.
+///
+/// The loop does not keep it alive: dropping the last reference cancels it, and a closed connection's long limits cost nothing.
+/// Like everything on a loop it belongs to the loop's thread.
 public final class LoopTimer {
-  private unowned let loop: EventLoop
+  private let loop: EventLoop
   private let action: (Instant) -> Void
   /// When it fires next, or nil when it is not armed.
   public private(set) var deadline: Instant?
-  /// The earliest heap entry that still points here.
-  private var queuedDeadline: Instant?
+  /// Where its entry stands in the loop's heap, or -1 when it has none. Written by `TimerHeap` only.
+  fileprivate(set) var heapIndex = -1
 
   /// `action` runs on the loop's thread with the loop's time; capture owners weakly or `unowned`.
   public init(_ loop: EventLoop, _ action: @escaping (Instant) -> Void) {
@@ -16,72 +19,111 @@ public final class LoopTimer {
     self.action = action
   }
 
+  deinit {
+    if heapIndex >= 0 { loop.forget(self) }
+  }
+
+  public var isArmed: Bool { deadline != nil }
+
+  /// Arms or moves it. A deadline that is already past fires in this turn or the next one, never inside this call.
   public func set(at deadline: Instant) {
     self.deadline = deadline
-    if let queuedDeadline, queuedDeadline <= deadline { return }
-    queuedDeadline = deadline
     loop.schedule(self, at: deadline)
   }
 
+  /// Counts from the loop's `now`, the start of the present turn.
   public func set(after delay: Duration) { set(at: loop.now + delay) }
 
   public func cancel() { deadline = nil }
 
-  func fire(queuedFor entry: Instant, _ now: Instant) {
-    // Another heap entry than the queued one is left over from before a move: ignore it.
-    guard entry == queuedDeadline else { return }
-    queuedDeadline = nil
-    guard let deadline else { return }
-    if deadline > now {
-      queuedDeadline = deadline
-      loop.schedule(self, at: deadline)
-      return
-    }
+  /// Called for a timer whose entry came up; it may have been cancelled or moved meanwhile, by another timer of the same turn.
+  func fireIfDue(_ now: Instant) {
+    guard let deadline, deadline <= now else { return }
     self.deadline = nil
     action(now)
   }
 }
 
-/// A binary heap of deadlines.
+/// A binary heap of deadlines with at most one entry for each timer, which knows its place.
 struct TimerHeap {
   private struct Entry {
     var deadline: Instant
-    var timer: LoopTimer
+    // SAFETY: a timer removes its entry in its deinit, so an entry's timer is alive.
+    unowned(unsafe) var timer: LoopTimer
   }
   private var entries: [Entry] = []
 
+  /// When the loop must wake; a cancelled or moved timer may make this too early, never too late.
   var nextDeadline: Instant? { entries.first?.deadline }
+  var count: Int { entries.count }
 
-  mutating func push(_ timer: LoopTimer, _ deadline: Instant) {
-    entries.append(Entry(deadline: deadline, timer: timer))
-    var child = entries.count - 1
+  /// Makes sure that an entry at or before `deadline` points to `timer`.
+  mutating func schedule(_ timer: LoopTimer, _ deadline: Instant) {
+    let index = timer.heapIndex
+    if index < 0 {
+      entries.append(Entry(deadline: deadline, timer: timer))
+      timer.heapIndex = entries.count - 1
+      siftUp(entries.count - 1)
+    } else if deadline < entries[index].deadline {
+      entries[index].deadline = deadline
+      siftUp(index)
+    }
+  }
+
+  mutating func remove(_ timer: LoopTimer) {
+    let index = timer.heapIndex
+    guard index >= 0 else { return }
+    timer.heapIndex = -1
+    let last = entries.removeLast()
+    guard index < entries.count else { return }
+    place(last, at: index)
+    siftUp(index)
+    siftDown(index)
+  }
+
+  /// Takes out the next timer that is due at `now`, putting moved ones back and dropping cancelled ones on the way.
+  mutating func popDue(_ now: Instant) -> LoopTimer? {
+    while let first = entries.first, first.deadline <= now {
+      let timer = unsafe first.timer
+      if let deadline = timer.deadline, deadline > now {
+        entries[0].deadline = deadline
+        siftDown(0)
+        continue
+      }
+      remove(timer)
+      if timer.deadline != nil { return timer }
+    }
+    return nil
+  }
+
+  private mutating func place(_ entry: Entry, at index: Int) {
+    entries[index] = entry
+    unsafe entry.timer.heapIndex = index
+  }
+
+  private mutating func siftUp(_ start: Int) {
+    var child = start
+    let entry = entries[child]
     while child > 0 {
       let parent = (child - 1) / 2
-      if entries[parent].deadline <= entries[child].deadline { break }
-      entries.swapAt(parent, child)
+      if entries[parent].deadline <= entry.deadline { break }
+      place(entries[parent], at: child)
       child = parent
     }
+    if child != start { place(entry, at: child) }
   }
 
-  mutating func popDue(_ now: Instant) -> (LoopTimer, Instant)? {
-    guard let first = entries.first, first.deadline <= now else { return nil }
-    let last = entries.removeLast()
-    if !entries.isEmpty {
-      entries[0] = last
-      siftDown()
-    }
-    return (first.timer, first.deadline)
-  }
-
-  private mutating func siftDown() {
-    var parent = 0
+  private mutating func siftDown(_ start: Int) {
+    var parent = start
+    let entry = entries[parent]
     while true {
       var child = parent * 2 + 1
-      if child >= entries.count { return }
+      if child >= entries.count { break }
       if child + 1 < entries.count && entries[child + 1].deadline < entries[child].deadline { child += 1 }
-      if entries[parent].deadline <= entries[child].deadline { return }
-      entries.swapAt(parent, child)
+      if entry.deadline <= entries[child].deadline { break }
+      place(entries[child], at: parent)
       parent = child
     }
+    if parent != start { place(entry, at: parent) }
   }
 }

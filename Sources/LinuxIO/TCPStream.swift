@@ -35,17 +35,18 @@ public final class TCPStream: EventHandler {
   public static let readByteCount = 64 * 1024
 
   public let loop: EventLoop
-  public weak var owner: (any TCPStreamOwner)?
+  /// Who is called when something may be possible. Held strongly until `close`: a weak reference would cost every event, and an open
+  /// stream without an owner is a leak anyway.
+  public var owner: (any TCPStreamOwner)?
   /// The layer between, or nil for a plain stream.
   public private(set) var tls: TLSLayer?
   private var descriptor: CInt
   private var registration: EventLoop.Registration?
-  /// A read may bring bytes or an end. Cleared when a read finds nothing.
-  public private(set) var isReadable = false
-  /// A write may take bytes. Cleared when the kernel took fewer than offered.
-  public private(set) var isWritable = true
+  private var socketIsReadable = false
+  private var socketIsWritable = true
   private var sawPeerEnd = false
   private var willContinue = false
+  private var isAborting = false
 
   /// Takes over a connected, non-blocking descriptor.
   public init(adopting descriptor: consuming FileDescriptor, on loop: EventLoop) throws(SystemError) {
@@ -59,17 +60,26 @@ public final class TCPStream: EventHandler {
     if descriptor >= 0 { _ = CLinux.close(descriptor) }
   }
 
+  /// A read may bring bytes or an end. Cleared when a read finds nothing.
+  public var isReadable: Bool { tls.map(\.isReadable) ?? socketIsReadable }
+  /// A write may take bytes. Cleared when the kernel took fewer than offered.
+  public var isWritable: Bool { tls.map(\.isWritable) ?? socketIsWritable }
   public var isOpen: Bool { descriptor >= 0 }
   public var fileDescriptor: CInt { descriptor }
 
   public func handle(_ readiness: Readiness) {
     guard descriptor >= 0 else { return }
     if readiness.isEmpty { willContinue = false }
+    if let tls {
+      tls.handle(readiness)
+      if !tls.isHandshaking { owner?.streamIsReady(self) }
+      return tls.settle()
+    }
     if !readiness.isDisjoint(with: [.readable, .failed, .hungUp, .peerFinished]) {
-      isReadable = true
+      socketIsReadable = true
       if !readiness.isDisjoint(with: [.peerFinished, .failed, .hungUp]) { sawPeerEnd = true }
     }
-    if !readiness.isDisjoint(with: [.writable, .failed, .hungUp]) { isWritable = true }
+    if !readiness.isDisjoint(with: [.writable, .failed, .hungUp]) { socketIsWritable = true }
     owner?.streamIsReady(self)
   }
 
@@ -83,16 +93,17 @@ public final class TCPStream: EventHandler {
   /// Reads once into `memory` (not empty).
   public func read(into memory: UnsafeMutableRawBufferPointer) -> ReadOutcome {
     guard descriptor >= 0 else { return .end }
+    if let tls { return unsafe tls.read(into: memory) }
     // SAFETY: the caller's memory, for the length of the call.
     let result = unsafe shim_receive(descriptor, memory.baseAddress, memory.count)
     if result > 0 {
       // A short read has drained the socket, unless an end is queued behind it (epoll(7), edge-triggered).
-      if result < memory.count && !sawPeerEnd { isReadable = false }
+      if result < memory.count && !sawPeerEnd { socketIsReadable = false }
       return .bytes(result)
     }
     if result == 0 { return .end }
     if result == -Int(EAGAIN) {
-      isReadable = false
+      socketIsReadable = false
       return .wouldBlock
     }
     return .failed(SystemError(CInt(-result), "recv"))
@@ -111,6 +122,7 @@ public final class TCPStream: EventHandler {
   public func write(_ bytes: Span<UInt8>, more: Bool = false) -> WriteOutcome {
     guard descriptor >= 0 else { return .failed(SystemError(EPIPE, "send")) }
     if bytes.isEmpty { return .bytes(0) }
+    if let tls { return unsafe bytes.withUnsafeBytes { unsafe tls.write($0, UnsafeRawBufferPointer(start: nil, count: 0)) } }
     // SAFETY: the span outlives the call.
     let result = unsafe bytes.withUnsafeBufferPointer { unsafe shim_send(descriptor, $0.baseAddress, $0.count, more ? 1 : 0) }
     return outcome(of: result, offered: bytes.count)
@@ -121,6 +133,7 @@ public final class TCPStream: EventHandler {
     guard descriptor >= 0 else { return .failed(SystemError(EPIPE, "sendmsg")) }
     if first.isEmpty { return write(second) }
     if second.isEmpty { return write(first) }
+    if let tls { return unsafe first.withUnsafeBytes { a in unsafe second.withUnsafeBytes { b in unsafe tls.write(a, b) } } }
     // SAFETY: both spans outlive the call.
     let result = unsafe first.withUnsafeBufferPointer { a in
       unsafe second.withUnsafeBufferPointer { b in unsafe shim_send_two(descriptor, a.baseAddress, a.count, b.baseAddress, b.count) }
@@ -130,11 +143,11 @@ public final class TCPStream: EventHandler {
 
   private func outcome(of result: Int, offered: Int) -> WriteOutcome {
     if result >= 0 {
-      if result < offered { isWritable = false }
+      if result < offered { socketIsWritable = false }
       return .bytes(result)
     }
     if result == -Int(EAGAIN) {
-      isWritable = false
+      socketIsWritable = false
       return .bytes(0)
     }
     return .failed(SystemError(CInt(-result), "send"))
@@ -143,6 +156,7 @@ public final class TCPStream: EventHandler {
   /// Ends our direction (FIN) once the kernel has sent what it took; the other direction goes on.
   public func finishWriting() {
     guard descriptor >= 0 else { return }
+    if let tls { return tls.finishWriting() }
     _ = CLinux.shutdown(descriptor, CInt(SHUT_WR))
   }
 
@@ -151,23 +165,56 @@ public final class TCPStream: EventHandler {
     guard descriptor >= 0 else { return }
     if let registration { loop.deregister(registration) }
     registration = nil
-    _ = CLinux.close(descriptor)
+    if let tls, !isAborting, !tls.prepareToClose() {
+      TLSLinger.start(tls, descriptor, loop)
+    } else {
+      tls?.detach()
+      _ = CLinux.close(descriptor)
+    }
     descriptor = -1
-    isReadable = false
-    isWritable = false
+    socketIsReadable = false
+    socketIsWritable = false
+    let last = owner
+    owner = nil
+    withExtendedLifetime(last) {}  // its deinit must not run inside the write to `owner`
   }
 
   /// Closes with RST: the peer sees a cut connection, not an end.
   public func abort() {
     guard descriptor >= 0 else { return }
     _ = shim_set_abortive_close(descriptor)
+    isAborting = true
     close()
   }
 
+  // MARK: TLS
+
+  /// Puts TLS between this stream and its socket, from here on. Server or client as `context` says.
+  ///
+  /// Until the handshake is done the stream is neither readable nor writable and its owner is not called; then, or when it failed,
+  /// `streamIsReady` comes and `tlsState` tells which. Reads and writes of a failed stream fail. Time limits are the caller's.
+  /// - Parameters:
+  ///   - serverName: Of a client: the name or address that the certificate must have and, unless an address, the SNI.
+  ///   - alpn: Application protocols, best first. A server that has some refuses clients that offer only others.
+  public func startTLS(_ context: TLSContext, serverName: String? = nil, alpn: [String] = []) throws(TLSError) {
+    precondition(tls == nil, "TLS was started twice")
+    guard descriptor >= 0 else { throw TLSError(.connectionCut, "cannot start TLS: the connection is closed") }
+    let layer = try TLSLayer(
+      context, serverName: serverName, applicationProtocols: alpn, descriptor: descriptor, pool: loop.tlsBuffers)
+    tls = layer
+    layer.progress()
+    if !layer.isHandshaking { continueSoon() }
+  }
+
+  /// Nil on a plain stream.
+  public var tlsState: TLSState? { tls?.state }
+
   // MARK: What the kernel knows
 
-  /// Bytes taken by `write` that the peer's TCP has not acknowledged yet.
-  public var unacknowledgedByteCount: Int { descriptor >= 0 ? max(0, Int(shim_unacknowledged_bytes(descriptor))) : 0 }
+  /// Bytes taken by `write` that the peer's TCP has not acknowledged yet. Under TLS it counts ciphertext, which is never less.
+  public var unacknowledgedByteCount: Int {
+    descriptor >= 0 ? max(0, Int(shim_unacknowledged_bytes(descriptor))) + (tls?.waitingByteCount ?? 0) : 0
+  }
 
   /// The kernel's smoothed round-trip time, in nanoseconds; 0 when unknown.
   public var smoothedRTTNanoseconds: UInt64 { descriptor >= 0 ? UInt64(shim_tcp_rtt_us(descriptor)) * 1000 : 0 }
@@ -185,6 +232,3 @@ public final class TCPStream: EventHandler {
     _ = shim_set_int_option(descriptor, level, name, value)
   }
 }
-
-/// Placeholder until the TLS layer lands: see TLSLayer.swift.
-public final class TLSLayer {}

@@ -1,7 +1,7 @@
 // CausewayTunnelCore: the tunnel protocol, version 3, without sockets or clocks. A `Session` multiplexes streams with credit, fair
 // interleaving and replay over whatever carries its frames; records give HTTP a shape inside a stream; handshake and reconnect
 // policy stand beside it. docs/protocol.md describes the wire. Start with Session, then Records.
-internal import CausewayBase
+public import CausewayBase
 
 public typealias StreamID = UInt32
 
@@ -73,6 +73,22 @@ public struct FrameHeader: Equatable, Sendable {
     out.append(flags.rawValue)
     out.appendBigEndian(UInt16(payloadByteCount))
     out.appendBigEndian(stream)
+  }
+}
+
+extension FrameHeader {
+  /// Appends a control frame around `message`, which must fit one.
+  public static func appendControl(_ message: Span<UInt8>, to out: ByteBuffer) {
+    precondition(message.count <= maximumFrameByteCount - byteCount, "control message over a frame")
+    FrameHeader(.control, payloadByteCount: message.count).write(to: out)
+    out.append(message)
+  }
+
+  /// The length of the control frame that `bytes` begin with, or nil when it isn't one or isn't whole.
+  public static func controlFrameByteCount(_ bytes: Span<UInt8>) -> Int? {
+    guard bytes.count >= byteCount, bytes[0] == Kind.control.rawValue else { return nil }
+    let count = byteCount + Int(bytes.integer(at: 2, as: UInt16.self))
+    return bytes.count >= count ? count : nil
   }
 }
 

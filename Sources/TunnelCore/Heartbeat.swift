@@ -5,7 +5,7 @@ import CausewayBase
 struct Heartbeat {
   private let pingAfterSilence: UInt64
   private let deadAfterSilence: UInt64
-  private var lastReceived: Instant
+  private(set) var lastReceived: Instant
   private var nextPing = Instant.zero
   /// A ping was due when `advance` was last called; it leaves with the next output.
   private var isPingDue = false
@@ -55,6 +55,9 @@ struct Heartbeat {
   }
 
   mutating func advance(to now: Instant) { if now >= nextPing { isPingDue = true } }
+
+  /// Makes a ping due now.
+  mutating func requestPing() { isPingDue = true }
 
   func isDead(at now: Instant) -> Bool { now >= deadDeadline }
   private var deadDeadline: Instant { lastReceived.later(deadAfterSilence) }

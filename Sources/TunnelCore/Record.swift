@@ -64,6 +64,16 @@ public struct RecordParser: ~Copyable {
   /// Whether the last record is whole: an end of the stream elsewhere is a truncation.
   public var isBetweenRecords: Bool { headerCount == 0 && !hasHeader }
 
+  /// Begins a new stream, keeping the memory of `collected` if it is small.
+  public mutating func reset() {
+    header = 0
+    headerCount = 0
+    hasHeader = false
+    isCollecting = false
+    collected.removeAll()
+    collected.trim(above: 4096)
+  }
+
   /// The next event in `bytes` from `offset`, which moves behind it; nil when all bytes are used.
   public mutating func next(_ bytes: Span<UInt8>, _ offset: inout Int) throws(RecordError) -> RecordEvent? {
     while offset < bytes.count {

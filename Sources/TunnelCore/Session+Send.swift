@@ -28,9 +28,7 @@ extension Session {
 
   /// Queues a control message (an encoded MessagePack map).
   public func sendControl(_ message: Span<UInt8>) {
-    precondition(message.count <= FrameHeader.maximumFrameByteCount - FrameHeader.byteCount, "control message over a frame")
-    FrameHeader(.control, payloadByteCount: message.count).write(to: pendingControl)
-    pendingControl.append(message)
+    FrameHeader.appendControl(message, to: pendingControl)
   }
 
   // MARK: Time

@@ -85,6 +85,12 @@ public final class Session {
 
   // MARK: The connection
 
+  /// When the present connection last brought a byte.
+  public var lastReceived: Instant { heartbeat.lastReceived }
+
+  /// Sends a ping at the next chance: to find out soon whether the peer is still there.
+  public func requestPing() { heartbeat.requestPing() }
+
   /// A new connection carries the session from now on. `resumed` is false for the first one.
   public func attach(resumed: Bool, at now: Instant) {
     isAttached = true
@@ -144,6 +150,10 @@ public final class Session {
     return highestStream
   }
 
+  /// Less room than this is not offered: a system call and a record for a few bytes cost more than a short wait. Below half of the
+  /// initial window, so that credit always comes.
+  static let worthwhileCapacity = 4096
+
   /// Bytes that `append` should be given at most now: credit not used up, and a bounded backlog. Zero: wait for `.writable`.
   public func sendCapacity(_ id: StreamID) -> Int {
     guard let stream = streams[id], !stream.isFinished else { return 0 }
@@ -154,7 +164,8 @@ public final class Session {
 
   func capacity(of stream: StreamState) -> Int {
     let byCredit = stream.credit > stream.queue.endOffset ? Int(clamping: stream.credit - stream.queue.endOffset) : 0
-    return max(0, min(byCredit, limits.sendBacklog - stream.unsentByteCount))
+    let capacity = min(byCredit, limits.sendBacklog - stream.unsentByteCount)
+    return capacity < min(Self.worthwhileCapacity, limits.initialWindow / 4) ? 0 : capacity
   }
 
   /// Queues bytes. Heads and trailers may exceed `sendCapacity`; bodies must not.

@@ -45,7 +45,8 @@ struct WindowTuner {
       restart(at: now, offset: offset)
     } else if drained - measureOffset >= UInt64(size) {
       let elapsed = now.nanoseconds(since: measureStart)
-      if elapsed <= 2 * roundTrip && roundTrip > 0 && size < limits.maximumWindow {
+      let limit = 2 * max(roundTrip, UInt64(clamping: limits.roundTripFloor.wholeNanoseconds))
+      if elapsed <= limit && roundTrip > 0 && size < limits.maximumWindow {
         size += max(0, min(size, headroom, limits.maximumWindow - size))
       }
       restart(at: now, offset: drained)

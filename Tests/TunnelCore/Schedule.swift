@@ -33,7 +33,7 @@ final class Schedule {
     limits.initialWindow = random.pick(1, 64, 300, 1000, 4096, 8192) + random.number(below: 200)
     limits.maximumWindow = limits.initialWindow * (1 + random.number(below: 8))
     limits.windowBudget = limits.initialWindow * random.number(below: 16)
-    limits.sendBacklog = limits.initialWindow / 8 + 1 + random.number(below: 8192)
+    limits.sendBacklog = limits.initialWindow / 4 + 1 + random.number(below: 8192)
     limits.sharedFrame = random.pick(100, 1024, 16384)
     limits.sparseBurst = 1 + random.number(below: 4096)
     limits.acknowledgementThreshold = 1 + random.number(below: 4096)

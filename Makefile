@@ -1,0 +1,49 @@
+# Everything a newcomer or a machine does here is one word. `make help` lists them.
+
+PREFIX ?= /usr/local
+BIN := build/causeway
+PYTHON ?= python3
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test bench fuzz lint format install clean
+
+help:  ## list these words
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+setup:  ## install what building, testing and measuring need (apt; does nothing when all is there)
+	@scripts/setup.sh build test bench
+
+build:  ## the release binary, stripped and checked, at build/causeway
+	@scripts/setup.sh build
+	@scripts/build.sh
+
+demo:  ## relay, tunnel and faults in one readable transcript; every line is a check
+	@scripts/setup.sh build demo
+	@scripts/build.sh
+	@$(PYTHON) scripts/demo.py $(ARGS)
+
+test:  ## every test: lint, unit, simulated, end to end (ARGS="--only http" for a part)
+	@scripts/setup.sh build test
+	@$(PYTHON) scripts/test.py $(ARGS)
+
+bench:  ## the table of speed and memory beside nginx and ssh (ARGS="--quick", "--only NAME,...")
+	@scripts/setup.sh build bench
+	@scripts/build.sh
+	@$(PYTHON) Benchmarks/run.py $(ARGS)
+
+fuzz:  ## each decoder for a minute, from the kept corpus
+	@scripts/setup.sh build
+	@scripts/fuzz.sh $(ARGS)
+
+lint:  ## formatting and the house's rules, changing nothing
+	@scripts/lint.sh
+
+format:  ## format every Swift file in place
+	@swift format --in-place --parallel --recursive Package.swift Sources Tests $(wildcard Fuzz)
+
+install:  ## the binary, its completions and the README under PREFIX (default /usr/local)
+	@scripts/install.sh "$(DESTDIR)$(PREFIX)"
+
+clean:  ## remove what was built
+	rm -rf .build .build-* build

@@ -1,0 +1,156 @@
+public import CausewayBase
+public import CausewayLinuxIO
+public import CausewayTunnelCore
+
+/// Who wants to know when a pipe is over.
+public protocol RawPipeOwner: AnyObject {
+  func pipeEnded(_ pipe: RawPipe)
+}
+
+/// Raw bytes between a socket and a stream, both ways, each direction with its own end: TCP tunnels, and WebSockets after their 101.
+///
+/// While nothing is under way it holds no buffer: a parked WebSocket is this object, a descriptor and a stream's state.
+public final class RawPipe: StreamHandler, TCPStreamOwner {
+  /// Bytes read from the socket in a turn before others have theirs.
+  public static let readBudget = 256 * 1024
+
+  private let driver: SessionDriver
+  public let id: StreamID
+  public let socket: TCPStream
+  private weak var owner: (any RawPipeOwner)?
+  private let brokenCode: ResetCode
+  private var pending: ChunkQueue
+  private let drain: DrainReporter
+  private var streamIsOver = false
+  private var socketIsOver = false
+  private var isFinished = false
+  /// Bytes that went each way.
+  public private(set) var bytesToSocket: UInt64 = 0
+  public private(set) var bytesFromSocket: UInt64 = 0
+
+  /// Takes over `socket` and the handling of stream `id`. Reading begins in the next turn.
+  /// - Parameter brokenCode: what the other side is told when the socket breaks.
+  public init(
+    _ driver: SessionDriver, _ id: StreamID, _ socket: TCPStream, pool: ChunkPool, owner: (any RawPipeOwner)? = nil,
+    brokenCode: ResetCode = .originAborted
+  ) {
+    self.brokenCode = brokenCode
+    self.driver = driver
+    self.id = id
+    self.socket = socket
+    self.owner = owner
+    pending = ChunkQueue(pool: pool)
+    drain = DrainReporter(driver: driver)
+    drain.begin(id)
+    socket.owner = self
+    driver.setHandler(id, self)
+    socket.continueSoon()
+  }
+
+  // MARK: Stream to socket
+
+  public func streamReceived(_ bytes: Span<UInt8>) {
+    guard !isFinished else { return }
+    bytesToSocket += UInt64(bytes.count)
+    var written = 0
+    if pending.isEmpty && socket.isWritable {
+      switch socket.write(bytes) {
+      case .bytes(let count): written = count
+      case .failed: return breakOff()
+      }
+    }
+    if written < bytes.count { pending.append(bytes.extracting(written..<bytes.count)) }
+    reportDrain()
+  }
+
+  public func streamEnded() {
+    guard !isFinished else { return }
+    streamIsOver = true
+    passOnEnd()
+  }
+
+  public func streamReset(_ code: ResetCode) {
+    guard !isFinished else { return }
+    socket.abort()
+    finish()
+  }
+
+  public func streamWritable() {
+    if !isFinished { readAvailable() }
+  }
+
+  private func passOnEnd() {
+    guard streamIsOver, pending.isEmpty else { return }
+    if socketIsOver {
+      driver.release(id)
+      socket.close()
+      finish()
+    } else {
+      socket.finishWriting()
+    }
+  }
+
+  private func reportDrain() {
+    if !streamIsOver { drain.note(handled: driver.session.receivedByteCount(id), pending: pending.count, socket: socket) }
+  }
+
+  // MARK: Socket to stream
+
+  public func streamIsReady(_ stream: TCPStream) {
+    guard !isFinished else { return }
+    if !pending.isEmpty && socket.isWritable { flush() }
+    if !isFinished { readAvailable() }
+  }
+
+  private func flush() {
+    while !pending.isEmpty && socket.isWritable {
+      let outcome = pending.consumeFirstRun { run -> (consumed: Int, result: WriteOutcome) in
+        let outcome = socket.write(run)
+        if case .bytes(let count) = outcome { return (count, outcome) }
+        return (0, outcome)
+      }
+      if case .failed? = outcome { return breakOff() }
+    }
+    reportDrain()
+    passOnEnd()
+  }
+
+  private func readAvailable() {
+    var budget = Self.readBudget
+    while socket.isReadable && !socketIsOver && !isFinished {
+      if budget <= 0 { return socket.continueSoon() }
+      let capacity = driver.sendCapacity(id)
+      if capacity == 0 { return }
+      switch driver.sendFrom(socket, id, atMost: capacity, asRecord: false) {
+      case .bytes(let count):
+        budget -= count
+        bytesFromSocket += UInt64(count)
+      case .wouldBlock: return
+      case .end:
+        socketIsOver = true
+        driver.finish(id)
+        if streamIsOver && pending.isEmpty {
+          driver.release(id)
+          socket.close()
+          finish()
+        }
+      case .failed: breakOff()
+      }
+    }
+  }
+
+  /// The socket is broken: the other side must see a reset, not an end.
+  private func breakOff() {
+    guard !isFinished else { return }
+    driver.reset(id, brokenCode)
+    socket.close()
+    finish()
+  }
+
+  private func finish() {
+    isFinished = true
+    drain.end()
+    pending.removeAll()
+    owner?.pipeEnded(self)
+  }
+}

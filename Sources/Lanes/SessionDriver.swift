@@ -1,0 +1,205 @@
+public import CausewayBase
+public import CausewayLinuxIO
+public import CausewayTunnelCore
+
+/// Joins a `Session` to the loop: feeds it from its present lane, hands its events to the handlers of its streams, flushes at the end of
+/// each turn in which something was queued, and keeps its timer.
+public final class SessionDriver: LaneOwner {
+  public let loop: EventLoop
+  public let session: Session
+  public weak var owner: (any SessionDriverOwner)?
+  public private(set) var lane: Lane?
+  private var handlers: [StreamID: any StreamHandler] = [:]
+  private var events: [SessionEvent] = []
+  private var timer: LoopTimer?
+
+  public init(role: SessionRole, limits: SessionLimits = SessionLimits(), pool: ChunkPool, loop: EventLoop) {
+    self.loop = loop
+    session = Session(role: role, limits: limits, pool: pool, at: loop.now)
+    timer = LoopTimer(loop) { [unowned self] now in self.timerFired(now) }
+  }
+
+  public var isAttached: Bool { lane != nil }
+
+  // MARK: Lanes
+
+  /// The session travels on `lane` from now on; an older one is fenced: closed, and nothing of it is heard any more.
+  /// - Parameter start: false when the lane's bytes are already flowing to this driver.
+  public func attach(_ lane: Lane, resumed: Bool) {
+    self.lane?.close(abruptly: true)
+    self.lane = lane
+    session.attach(resumed: resumed, at: loop.now)
+    lane.start(self)
+    lane.scheduleFlush()
+    rearm()
+  }
+
+  /// Gives the lane up (a dead peer, a shutdown). Streams stay for a resume.
+  public func detach(abruptly: Bool = true) {
+    lane?.close(abruptly: abruptly)
+    lane = nil
+    session.detach()
+    timer?.cancel()
+  }
+
+  /// The same, after what is queued (a last word) has been written.
+  public func detachAfterFlush() {
+    lane?.closeAfterFlush()
+    lane?.flushNow()
+    lane = nil
+    session.detach()
+    timer?.cancel()
+  }
+
+  /// Ends every stream; their handlers hear a reset.
+  public func endAllStreams(_ code: ResetCode) {
+    var ended: [SessionEvent] = []
+    session.endAllStreams(code, into: &ended)
+    for event in ended {
+      if case .reset(let id, let code) = event { handlers.removeValue(forKey: id)?.streamReset(code) }
+    }
+  }
+
+  public func laneReceived(_ bytes: Span<UInt8>) -> Int {
+    let used: Int
+    var batch = events
+    events = []
+    batch.removeAll(keepingCapacity: true)
+    do throws(SessionError) {
+      used = try session.receive(bytes, at: loop.now, into: &batch)
+    } catch {
+      lose("the other side broke the protocol: \(error)")
+      return bytes.count
+    }
+    for event in batch { dispatch(event, bytes) }
+    events = batch
+    if lane != nil && session.hasOutput(at: loop.now) { lane?.scheduleFlush() }
+    rearm()
+    return used
+  }
+
+  private func dispatch(_ event: SessionEvent, _ bytes: Span<UInt8>) {
+    switch event {
+    case .data(let id, let range): handlers[id]?.streamReceived(bytes.extracting(range))
+    case .end(let id): handlers[id]?.streamEnded()
+    case .writable(let id): handlers[id]?.streamWritable()
+    case .reset(let id, let code): handlers.removeValue(forKey: id)?.streamReset(code)
+    case .opened(let id): handlers[id] = owner?.sessionOpened(id)
+    case .control(let range): owner?.sessionReceivedControl(bytes.extracting(range))
+    case .synchronized: owner?.sessionSynchronized()
+    }
+  }
+
+  public func laneWantsOutput(into out: ByteBuffer, target: Int) {
+    session.produce(into: out, upTo: out.count + target, at: loop.now)
+    session.takeWritable { id in handlers[id]?.streamWritable() }
+    rearm()
+  }
+
+  public func laneClosed(_ reason: String) {
+    lane = nil
+    session.detach()
+    timer?.cancel()
+    owner?.sessionLostLane(reason)
+  }
+
+  private func lose(_ reason: String) {
+    guard lane != nil else { return }
+    detach()
+    owner?.sessionLostLane(reason)
+  }
+
+  private func timerFired(_ now: Instant) {
+    guard lane != nil else { return }
+    guard session.advance(to: now) else { return lose("nothing was heard for \(Int(session.limits.deadAfterSilence.inSeconds)) s") }
+    if session.hasOutput(at: now) { lane?.scheduleFlush() }
+    rearm()
+  }
+
+  private func rearm() {
+    guard let deadline = session.nextDeadline else { return }
+    timer?.set(at: deadline)
+  }
+
+  /// Asks the peer for a sign of life and tells after `limit` whether any byte came.
+  public func probe(limit: Duration, _ completion: @escaping (_ isAlive: Bool) -> Void) {
+    guard lane != nil else { return completion(false) }
+    let start = loop.now
+    session.requestPing()
+    lane?.scheduleFlush()
+    let step = limit.wholeNanoseconds / 20
+    var probe: LoopTimer?
+    probe = LoopTimer(loop) { [weak self] now in
+      // The timer keeps itself alive until it has told.
+      guard let timer = probe else { return }
+      let isAlive = self.map { $0.lane != nil && $0.session.lastReceived > start } ?? false
+      if !isAlive, let self, self.lane != nil, now < start + limit { return timer.set(at: now + .nanoseconds(step)) }
+      probe = nil
+      completion(isAlive)
+    }
+    probe?.set(at: start + .nanoseconds(step))
+  }
+
+  // MARK: Streams
+
+  /// Opens a stream with its head (relay only); nil when the session is full.
+  public func open(_ head: Span<UInt8>, _ handler: any StreamHandler) -> StreamID? {
+    guard let id = session.open(head, at: loop.now) else { return nil }
+    handlers[id] = handler
+    lane?.scheduleFlush()
+    return id
+  }
+
+  /// Another object handles the stream from now on (a WebSocket after its 101).
+  public func setHandler(_ id: StreamID, _ handler: any StreamHandler) {
+    if session.isOpen(id) { handlers[id] = handler }
+  }
+
+  /// The handler wants to hear no more of this stream (it has all it needs); the session still finishes it.
+  public func release(_ id: StreamID) { handlers[id] = nil }
+
+  public func sendCapacity(_ id: StreamID) -> Int { session.sendCapacity(id) }
+
+  public func send(_ id: StreamID, _ bytes: Span<UInt8>) {
+    session.append(id, bytes, at: loop.now)
+    lane?.scheduleFlush()
+  }
+
+  /// Reads from `source` straight into the stream, at most `maximum` bytes; with `asRecord` a data record's header goes before them.
+  public func sendFrom(_ source: TCPStream, _ id: StreamID, atMost maximum: Int, asRecord: Bool) -> ReadOutcome {
+    let headerByteCount = asRecord ? Record.headerByteCount : 0
+    let outcome = unsafe session.appendDirectly(id, atMost: maximum + headerByteCount, at: loop.now) { space -> (written: Int, result: ReadOutcome) in
+      guard space.count > headerByteCount else { return (0, .bytes(0)) }
+      let outcome = unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: space.dropFirst(headerByteCount)))
+      guard case .bytes(let count) = outcome else { return (0, outcome) }
+      if asRecord { unsafe Record.writeHeader(.data, payloadByteCount: count, to: space) }
+      return (headerByteCount + count, outcome)
+    }
+    lane?.scheduleFlush()
+    return outcome ?? .wouldBlock
+  }
+
+  public func finish(_ id: StreamID) {
+    session.finish(id, at: loop.now)
+    lane?.scheduleFlush()
+  }
+
+  public func reset(_ id: StreamID, _ code: ResetCode) {
+    handlers[id] = nil
+    session.reset(id, code)
+    lane?.scheduleFlush()
+  }
+
+  public func wantsDrainReport(_ id: StreamID) -> Bool { session.wantsDrainReport(id) }
+
+  /// See `Session.drained`.
+  public func drained(_ id: StreamID, upTo offset: UInt64, pathRoundTrip: UInt64) {
+    session.drained(id, upTo: offset, pathRoundTrip: pathRoundTrip, at: loop.now)
+    if session.hasOutput(at: loop.now) { lane?.scheduleFlush() }
+  }
+
+  public func sendControl(_ message: Span<UInt8>) {
+    session.sendControl(message)
+    lane?.scheduleFlush()
+  }
+}

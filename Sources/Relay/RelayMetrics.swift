@@ -1,0 +1,24 @@
+internal import CausewayTelemetry
+
+/// What the relay counts. Names end as Prometheus wants them.
+final class RelayMetrics {
+  let registry: MetricsRegistry
+  let sessions: Gauge
+  let resumes: Counter
+  let logins: Counter
+  let refusedLogins: Counter
+  let visitors: Gauge
+  let requests: Counter
+  let streams: Counter
+
+  init(_ registry: MetricsRegistry = MetricsRegistry()) {
+    self.registry = registry
+    sessions = registry.gauge("causeway_relay_sessions", "Client sessions, attached or waiting for a resume")
+    resumes = registry.counter("causeway_relay_resumes_total", "Sessions that went on over a new connection")
+    logins = registry.counter("causeway_relay_logins_total", "Accepted tokens")
+    refusedLogins = registry.counter("causeway_relay_logins_refused_total", "Refused tokens")
+    visitors = registry.gauge("causeway_relay_visitors", "Open visitor connections")
+    requests = registry.counter("causeway_relay_requests_total", "HTTP requests and WebSocket upgrades of visitors")
+    streams = registry.counter("causeway_relay_tcp_streams_total", "Connections to TCP tunnels")
+  }
+}

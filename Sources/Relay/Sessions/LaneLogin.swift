@@ -1,0 +1,98 @@
+internal import CausewayLanes
+internal import CausewayLinuxIO
+internal import CausewayTelemetry
+internal import CausewayTunnelCore
+
+/// A lane until it belongs to a session: token, then a new session or the proof for an old one. Nothing is allocated for a peer beyond its
+/// lane before it has proven who it is.
+final class LaneLogin: ControlExchangeOwner {
+  /// From the 101 to a session.
+  static let limit = Duration.seconds(10)
+
+  private enum State { case authentication, authenticating, start(Account, TokenHash), over }
+
+  private let lane: Lane
+  private unowned let sessions: SessionRegistry
+  private var exchange: ControlExchange?
+  private var state = State.authentication
+  private let nonce = Secrets.random(byteCount: SessionSecret.nonceByteCount)
+  private var timer: LoopTimer?
+
+  init(_ lane: Lane, _ sessions: SessionRegistry) {
+    self.lane = lane
+    self.sessions = sessions
+    let timer = LoopTimer(sessions.loop) { [weak self] _ in self?.timedOut() }
+    timer.set(after: Self.limit)
+    self.timer = timer
+    exchange = ControlExchange(lane, self)
+  }
+
+  var acceptsMessages: Bool {
+    switch state {
+    case .authentication, .start: true
+    case .authenticating, .over: false
+    }
+  }
+
+  func exchangeReceived(_ message: ControlMessage) {
+    switch (state, message) {
+    case (.authentication, .authenticate(let token, let version)):
+      guard version >= ControlMessage.version else {
+        return refuse(ControlError(.versionUnsupported, "this relay speaks version \(ControlMessage.version): update the client"))
+      }
+      state = .authenticating
+      sessions.authenticate(token) { [weak self] in self?.authenticated($0) }
+    case (.start(let account, let token), .start):
+      leave()
+      sessions.startSession(on: lane, account, token)
+    case (.start(let account, let token), .resume(let id, let generation, let clientNonce, let proof)):
+      guard
+        let session = sessions.sessionToResume(
+          id, generation: generation, account: account, relayNonce: nonce, clientNonce: clientNonce, proof: proof)
+      else {
+        // Unknown, ended, another account's, a stale generation or a wrong proof: one answer for all. The lane may start anew.
+        exchange?.send(.error(ControlError(.resumeRefused, "the session cannot be resumed: start a new one")))
+        return
+      }
+      leave()
+      session.resume(on: lane, token)
+    default: refuse(ControlError(.protocolError, "unexpected message during login"))
+    }
+  }
+
+  func exchangeFailed(_ reason: String) { leave() }
+
+  private func authenticated(_ result: AuthenticationOutcome) {
+    guard case .authenticating = state else { return }
+    switch result {
+    case .accepted(let account, let token):
+      sessions.metrics.logins.add()
+      state = .start(account, token)
+      exchange?.send(.accepted(version: ControlMessage.version, nonce: nonce))
+      exchange?.proceed()
+    case .refused:
+      sessions.metrics.refusedLogins.add()
+      refuse(ControlError(.unauthorized, "the relay does not accept this token: check it, or ask the relay's owner for a new one"))
+    case .busy: refuse(ControlError(.busy, "the relay is busy: try again soon", retryAfter: 2))
+    }
+  }
+
+  private func refuse(_ error: ControlError) {
+    exchange?.send(.error(error))
+    lane.closeAfterFlush()
+    lane.flushNow()
+    leave()
+  }
+
+  private func timedOut() {
+    lane.close()
+    leave()
+  }
+
+  private func leave() {
+    state = .over
+    timer?.cancel()
+    exchange?.end()
+    sessions.loginEnded(self)
+  }
+}

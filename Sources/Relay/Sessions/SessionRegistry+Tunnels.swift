@@ -1,0 +1,120 @@
+internal import CausewayLanes
+internal import CausewayLinuxIO
+internal import CausewayRelayCore
+internal import CausewayTunnelCore
+
+extension SessionRegistry {
+  typealias TunnelCompletion = (Result<RelayTunnel, ControlError>) -> Void
+
+  /// Ports tried for a tunnel that asked for none in particular.
+  static let portAttempts = 16
+
+  /// Reserves the name on disk, takes it from the account's dead sessions, then serves it. The client hears of it after that.
+  func openTunnel(
+    _ request: TunnelRequest, for session: RelaySession, avoiding ports: Set<UInt16> = [], _ completion: @escaping TunnelCompletion
+  ) {
+    var wanted = NameRequest(account: session.account, avoidedPorts: ports)
+    do throws(NameError) {
+      if let subdomain = request.subdomain {
+        wanted.name = .exactly(try TunnelName(subdomain))
+      } else if let previous = request.previousName {
+        wanted.name = .previous(try TunnelName(previous))
+      }
+    } catch {
+      return completion(.failure(ControlError(.nameInvalid, error.message)))
+    }
+    if !request.isHTTP { wanted.port = request.remotePort.map { .exactly($0) } ?? .any }
+    let (policy, now, seed, names) = (policy, WallTime.current, UInt64.random(in: .min ... .max), wanted)
+    let bound = LoopBound((self, session, completion), loop)
+    let isAccepted = store.submit(on: loop) { store -> Result<Reservation, StoreError> in
+      do throws(StoreError) { return .success(try store.reserve(names, policy, at: now, seed: seed)) } catch { return .failure(error) }
+    } _: { result in
+      let (registry, session, completion) = bound.value
+      switch result {
+      case .success(let reservation): registry.claim(reservation, request, session, ports, completion)
+      case .failure(let error): completion(.failure(ControlError(error)))
+      }
+    }
+    if !isAccepted { completion(.failure(ControlError(.busy, "the relay is busy: try again soon", retryAfter: 2))) }
+  }
+
+  /// The name is the account's; now it must be free of its other sessions.
+  private func claim(
+    _ reservation: Reservation, _ request: TunnelRequest, _ session: RelaySession, _ ports: Set<UInt16>, _ completion: @escaping TunnelCompletion
+  ) {
+    let name = reservation.name.text
+    guard let holder = holder(of: name) else { return install(reservation, request, session, ports, completion) }
+    if holder === session { return completion(.failure(ControlError(.nameTaken, "this session already has the name '\(name)'"))) }
+    guard holder.isAttached else {
+      holder.lose(name)
+      return install(reservation, request, session, ports, completion)
+    }
+    holder.driver.probe(limit: Self.probeLimit) { [weak self] isAlive in
+      guard let self else { return }
+      let holder = self.holder(of: name)
+      if isAlive && holder != nil {
+        return completion(
+          .failure(ControlError(.nameTaken, "'\(name)' is in use by another session of this account: stop that one, or choose another name")))
+      }
+      holder?.lose(name)
+      self.install(reservation, request, session, ports, completion)
+    }
+  }
+
+  func holder(of name: String) -> RelaySession? { sessions.values.first { $0.names.contains(name) } }
+
+  private func install(
+    _ reservation: Reservation, _ request: TunnelRequest, _ session: RelaySession, _ ports: Set<UInt16>, _ completion: @escaping TunnelCompletion
+  ) {
+    let name = reservation.name.text
+    let auth = request.basicAuth.flatMap { BasicAuthVerifier($0) }
+    if request.basicAuth != nil && auth == nil { return completion(.failure(ControlError(.protocolError, "basic_auth is malformed"))) }
+    let number = session.takeTunnelNumber()
+    let route = Route(name: name, tunnel: number, driver: session.driver, basicAuth: auth)
+    if request.isHTTP {
+      routes.install(route)
+      return completion(.success(RelayTunnel(number: number, name: name, url: urls.http(name), port: nil, route: route, listener: nil)))
+    }
+    guard let port = reservation.tcpPort else { return completion(.failure(ControlError(.portUnavailable, "no TCP port is free"))) }
+    do throws(SystemError) {
+      let listener = try Listener(urls.tcpAddress(port), on: loop) { [unowned self] descriptor, address in
+        acceptTCP?(descriptor, address, route)
+      }
+      routes.install(route)
+      completion(.success(RelayTunnel(number: number, name: name, url: urls.tcp(port), port: port, route: route, listener: listener)))
+    } catch {
+      // Somebody else on this machine has it: take another one, unless it was asked for.
+      if request.remotePort == nil && ports.count < Self.portAttempts {
+        return openTunnel(request, for: session, avoiding: ports.union([port]), completion)
+      }
+      completion(.failure(ControlError(.portUnavailable, "TCP port \(port) cannot be opened on the relay: \(error.message)")))
+    }
+  }
+
+  func close(_ tunnel: RelayTunnel) {
+    tunnel.listener?.close()
+    tunnel.listener = nil
+    routes.remove(tunnel.route)
+  }
+
+  /// Names in use now, so that their reservations do not run out.
+  var namesInUse: [String] { sessions.values.flatMap(\.names) }
+}
+
+extension ControlError {
+  init(_ error: StoreError) {
+    switch error {
+    case .name(let name):
+      let code: Code =
+        switch name {
+        case .invalid, .reserved: .nameInvalid
+        case .taken, .coolingDown: .nameTaken
+        case .portOutOfRange, .portTaken: .portUnavailable
+        case .nameLimit, .portLimit, .noPortFree, .noNameFree: .limitReached
+        }
+      self.init(code, name.message, retryAfter: name.isTemporary ? 30 : nil)
+    case .accountDisabled, .noSuchAccount: self.init(.unauthorized, "the relay's owner has withdrawn this access")
+    default: self.init(.busy, "the relay's store is not available: try again soon", retryAfter: 2)
+    }
+  }
+}

@@ -1,0 +1,21 @@
+#!/bin/sh
+# install.sh PREFIX: copies the built binary, its completions and the README under PREFIX.
+set -eu
+cd "$(dirname "$0")/.."
+prefix=${1:?install.sh: give the prefix, for example /usr/local}
+if [ ! -x build/causeway ]; then
+  echo "install: build/causeway is missing; run 'make build' first" >&2
+  exit 1
+fi
+install -D -m 755 build/causeway "$prefix/bin/causeway"
+install -D -m 644 README.md "$prefix/share/doc/causeway/README.md"
+completion() {
+  text=$(build/causeway completions "$1")
+  mkdir -p "$(dirname "$2")"
+  printf '%s\n' "$text" >"$2"
+  chmod 644 "$2"
+}
+completion bash "$prefix/share/bash-completion/completions/causeway"
+completion zsh "$prefix/share/zsh/site-functions/_causeway"
+completion fish "$prefix/share/fish/vendor_completions.d/causeway.fish"
+echo "installed under $prefix: bin/causeway, completions for bash, zsh and fish, README"
