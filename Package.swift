@@ -60,6 +60,7 @@ let package = Package(
       path: "Sources/causeway", swiftSettings: settings),
     // Tests, one folder for each module
     tests("Base", []),
+    tests("Simulation", ["CausewayBase"]),
     tests("Crypto", []),
     tests("Telemetry", ["CausewayBase"]),
     tests("Support", ["CLinux", "CausewayBase"]),

@@ -12,6 +12,7 @@ struct WindowTuner {
   private(set) var consumed: UInt64 = 0
   /// The credit last given.
   private(set) var credit: UInt64
+  private var isMeasuring = false
   private var measureStart = Instant.zero
   private var measureOffset: UInt64 = 0
   private var lastDrain = Instant.zero
@@ -31,29 +32,31 @@ struct WindowTuner {
 
   /// Folds in that everything before `offset` was passed on, and everything before `drained` acknowledged by the far TCP.
   /// - Parameters:
-  ///   - roundTrip: lane round trip plus the drain's own, ns.
+  ///   - roundTrip: lane round trip plus the drain's own, ns; 0 while unknown: then the window stays.
   ///   - headroom: what the session's budget still has.
-  /// - Returns: whether a new credit should be told now.
+  /// - Returns: whether a new credit should be told now. Steps below a quarter of the window wait for more, or a slow reader would
+  ///   make the sender cut its bytes into crumbs (RFC 1122 section 4.2.3.3); a sender that is blocked always hears once all is passed on.
   mutating func consume(
     upTo offset: UInt64, drained: UInt64, at now: Instant, roundTrip: UInt64, limits: SessionLimits, headroom: Int
   ) -> Bool {
     guard offset > consumed else { return false }
-    if now.nanoseconds(since: lastDrain) > UInt64(limits.windowIdle.wholeNanoseconds) {
-      size = initial
-      restart(at: now, offset: min(drained, consumed))
-    }
     consumed = offset
-    lastDrain = now
-    if drained > measureOffset && drained - measureOffset >= UInt64(size) {
+    if !isMeasuring || now.nanoseconds(since: lastDrain) > UInt64(clamping: limits.windowIdle.wholeNanoseconds) {
+      // What drained just now took an unknown time: measure from here.
+      size = initial
+      isMeasuring = true
+      restart(at: now, offset: drained)
+    } else if drained > measureOffset && drained - measureOffset >= UInt64(size) {
       let elapsed = now.nanoseconds(since: measureStart)
-      if elapsed <= 2 * max(roundTrip, UInt64(limits.roundTripFloor.wholeNanoseconds)) && size < limits.maximumWindow {
-        size += min(size, headroom, limits.maximumWindow - size)
+      let limit = 2 * max(roundTrip, UInt64(clamping: limits.roundTripFloor.wholeNanoseconds))
+      if elapsed <= limit && roundTrip > 0 && size < limits.maximumWindow {
+        size += max(0, min(size, headroom, limits.maximumWindow - size))
       }
       restart(at: now, offset: drained)
     }
+    lastDrain = now
     let next = consumed + UInt64(size)
-    // Half a window at a time, so that credit does not cost a frame for every read.
-    guard next >= credit + UInt64(size / 2) else { return false }
+    guard next > credit, next - credit >= UInt64(size / 4) else { return false }
     credit = next
     return true
   }
