@@ -11,14 +11,15 @@ public final class DrainReporter {
   public static let firstPoll = Duration.milliseconds(2)
   public static let longestPoll = Duration.milliseconds(250)
 
-  private unowned let driver: SessionDriver
+  private let driver: SessionDriver
   private var id: StreamID = 0
   private var handled: UInt64 = 0
   private var pending = 0
-  private weak var socket: TCPStream?
+  private var socket: TCPStream?
   private var timer: LoopTimer?
   private var wait = DrainReporter.firstPoll
   private var lastReported: UInt64 = 0
+  private var roundTrip: (nanoseconds: UInt64, until: Instant) = (0, .zero)
 
   public init(driver: SessionDriver) { self.driver = driver }
 
@@ -29,6 +30,7 @@ public final class DrainReporter {
     pending = 0
     socket = nil
     lastReported = 0
+    roundTrip = (0, .zero)
     wait = Self.firstPoll
     timer?.cancel()
   }
@@ -52,12 +54,18 @@ public final class DrainReporter {
     if drained > lastReported {
       lastReported = drained
       wait = Self.firstPoll
-      driver.drained(id, upTo: drained, pathRoundTrip: socket?.smoothedRTTNanoseconds ?? 0)
+      driver.drained(id, upTo: drained, pathRoundTrip: pathRoundTrip())
     }
     guard socket != nil, driver.wantsDrainReport(id) else { return }
     if timer == nil { timer = LoopTimer(driver.loop) { [weak self] _ in self?.poll() } }
     timer?.set(after: wait)
     wait = min(wait * 2, Self.longestPoll)
+  }
+
+  /// Asked of the kernel at most every 100 ms: it changes slowly, and the question costs.
+  private func pathRoundTrip() -> UInt64 {
+    if driver.loop.now >= roundTrip.until { roundTrip = (socket?.smoothedRTTNanoseconds ?? 0, driver.loop.now + .milliseconds(100)) }
+    return roundTrip.nanoseconds
   }
 
   private func poll() {

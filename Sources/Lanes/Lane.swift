@@ -26,14 +26,15 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
   public static let writeBudget = 256 * 1024
   /// How long sent bytes may stay unacknowledged.
   public static let userTimeout = Duration.seconds(20)
-  private static let readByteCount = 128 * 1024
+  private static let readByteCount = 256 * 1024
   /// How long a closing lane waits for the peer to read, and for our last words to leave.
   public static let lingerLimit = Duration.seconds(2)
   /// Bytes kept for an owner that does not take them yet (a login under way), above which nothing is read.
   public static let inputLimit = 256 * 1024
 
   public let stream: TCPStream
-  public weak var owner: (any LaneOwner)?
+  /// Held until the lane closes.
+  public var owner: (any LaneOwner)?
   private let input: ByteBuffer
   private let output = ByteBuffer()
   private let framing: WebSocketFraming?

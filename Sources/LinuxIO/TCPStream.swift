@@ -35,7 +35,9 @@ public final class TCPStream: EventHandler {
   public static let readByteCount = 64 * 1024
 
   public let loop: EventLoop
-  public weak var owner: (any TCPStreamOwner)?
+  /// Who is called when something may be possible. Held strongly until `close`: a weak reference would cost every event, and an open
+  /// stream without an owner is a leak anyway.
+  public var owner: (any TCPStreamOwner)?
   /// The layer between, or nil for a plain stream.
   public private(set) var tls: TLSLayer?
   private var descriptor: CInt
@@ -172,6 +174,9 @@ public final class TCPStream: EventHandler {
     descriptor = -1
     socketIsReadable = false
     socketIsWritable = false
+    let last = owner
+    owner = nil
+    withExtendedLifetime(last) {}  // its deinit must not run inside the write to `owner`
   }
 
   /// Closes with RST: the peer sees a cut connection, not an end.

@@ -25,5 +25,5 @@ internal import Glibc
     if unsafe free.count < Self.keptLimit { unsafe free.append(block) } else { unsafe Glibc.free(block) }
   }
 
-  deinit { for unsafe block in unsafe free { unsafe Glibc.free(block) } }
+  deinit { while let block = unsafe free.popLast() { unsafe Glibc.free(block) } }
 }

@@ -86,7 +86,9 @@ public final class TLSContext: Sendable {
       unsafe SSL_CTX_set_cipher_list(context, hasAES ? ciphers12 : ciphers12WithoutAES) == 1,
       unsafe SSL_CTX_set_ciphersuites(context, hasAES ? ciphers13 : ciphers13WithoutAES) == 1,
       unsafe shim_ctx_set_groups(context, "X25519:P-256:P-384") == 1
-    else { throw TLSError(.configuration, "OpenSSL lacks a needed cipher or group (\(QueuedError.drain()?.text ?? "")): check its openssl.cnf") }
+    else {
+      throw TLSError(.configuration, "OpenSSL lacks a needed cipher or group (\(QueuedError.drain()?.text ?? "")): check its openssl.cnf")
+    }
     return handle
   }
 
@@ -126,15 +128,18 @@ public final class TLSContext: Sendable {
       let cause = QueuedError.drain()
       throw TLSError(
         .configuration,
-        "certificate file '\(chainFile)' is unusable (\(cause?.text ?? "unknown reason")): it must hold the server's certificate in PEM form, then its chain")
+        "certificate file '\(chainFile)' is unusable (\(cause?.text ?? "unknown reason")): it must hold the server's certificate in PEM form, then its chain"
+      )
     }
     guard unsafe SSL_CTX_use_PrivateKey_file(context, keyFile, SSL_FILETYPE_PEM) == 1 else {
       let cause = QueuedError.drain()
       if cause?.library == ERR_LIB_X509 { throw mismatch(chainFile, keyFile) }
       if fileMentionsEncryption(keyFile) {
-        throw TLSError(.configuration, "key file '\(keyFile)' is protected by a passphrase: store it decrypted, readable only by the server")
+        throw TLSError(
+          .configuration, "key file '\(keyFile)' is protected by a passphrase: store it decrypted, readable only by the server")
       }
-      throw TLSError(.configuration, "key file '\(keyFile)' is unusable (\(cause?.text ?? "unknown reason")): it must hold a private key in PEM form")
+      throw TLSError(
+        .configuration, "key file '\(keyFile)' is unusable (\(cause?.text ?? "unknown reason")): it must hold a private key in PEM form")
     }
     guard unsafe SSL_CTX_check_private_key(context) == 1 else {
       ERR_clear_error()
@@ -144,7 +149,9 @@ public final class TLSContext: Sendable {
   }
 
   private static func mismatch(_ chainFile: String, _ keyFile: String) -> TLSError {
-    TLSError(.configuration, "key file '\(keyFile)' does not belong to the first certificate in '\(chainFile)': give the pair that was issued together")
+    TLSError(
+      .configuration,
+      "key file '\(keyFile)' does not belong to the first certificate in '\(chainFile)': give the pair that was issued together")
   }
 
   private static func checkReadable(_ path: String, _ what: String) throws(TLSError) {

@@ -14,12 +14,14 @@ extension TLSError {
     case X509_V_ERR_CERT_NOT_YET_VALID:
       return TLSError(.certificateNotYetValid, "\(which) is valid only from \(facts.notBefore): check this machine's clock")
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-      return TLSError(.certificateSelfSigned, "the certificate of \(peer) is self-signed: if you trust it, give that certificate as the CA file")
+      return TLSError(
+        .certificateSelfSigned, "the certificate of \(peer) is self-signed: if you trust it, give that certificate as the CA file")
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT,
       X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
       return TLSError(
         .unknownAuthority,
-        "the certificate of \(peer) comes from an unknown authority ('\(facts.issuer)'): if you trust it, give its certificate as the CA file")
+        "the certificate of \(peer) comes from an unknown authority ('\(facts.issuer)'): if you trust it, give its certificate as the CA file"
+      )
     case X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH:
       let names = facts.names.isEmpty ? "no name at all" : facts.names
       return TLSError(.nameMismatch, "the server's certificate is for \(names), not for \(peer): check the name in the URL")
@@ -38,7 +40,8 @@ extension TLSError {
     if let verification { return verification }
     if !peerSpeaksTLS {
       let what = peerSpeaksHTTP ? "plain HTTP" : "plain text"
-      return TLSError(.notTLS, "\(peer) does not speak TLS on this port (it speaks \(what)): check the port, or use the URL scheme without TLS")
+      return TLSError(
+        .notTLS, "\(peer) does not speak TLS on this port (it speaks \(what)): check the port, or use the URL scheme without TLS")
     }
     if let socketError { return TLSError(.connectionCut, "\(peer) broke the connection during the TLS handshake (\(socketError.message))") }
     if let queued, queued.isFromTLS { return ofQueue(queued, peer: peer, isServer: isServer) }
@@ -51,7 +54,8 @@ extension TLSError {
   private static func ofQueue(_ queued: QueuedError, peer: String, isServer: Bool) -> TLSError {
     let alert = queued.reason - SSL_AD_REASON_OFFSET
     switch queued.reason {
-    case SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_WRONG_SSL_VERSION, SSL_R_NO_PROTOCOLS_AVAILABLE, SSL_R_WRONG_VERSION_NUMBER, SSL_R_VERSION_TOO_LOW,
+    case SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_WRONG_SSL_VERSION, SSL_R_NO_PROTOCOLS_AVAILABLE, SSL_R_WRONG_VERSION_NUMBER,
+      SSL_R_VERSION_TOO_LOW,
       SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
       return TLSError(.nothingInCommon, "\(peer) speaks no TLS version from 1.2 on: it must be updated")
     case SSL_R_NO_SHARED_CIPHER, SSL_R_NO_SUITABLE_KEY_SHARE, SSL_R_NO_SUITABLE_GROUPS:
@@ -63,7 +67,8 @@ extension TLSError {
     switch alert {
     case SSL_AD_UNKNOWN_CA, SSL_AD_BAD_CERTIFICATE, SSL_AD_CERTIFICATE_UNKNOWN, SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_REVOKED,
       SSL_AD_UNSUPPORTED_CERTIFICATE:
-      return TLSError(.refusedByPeer, "\(peer) does not accept \(isServer ? "this server's" : "this client's") certificate (\(queued.text))")
+      return TLSError(
+        .refusedByPeer, "\(peer) does not accept \(isServer ? "this server's" : "this client's") certificate (\(queued.text))")
     case SSL_AD_UNRECOGNIZED_NAME:
       return TLSError(.refusedByPeer, "\(peer) has no certificate for that name (\(queued.text)): check the name in the URL")
     case 1...255: return TLSError(.refusedByPeer, "\(peer) refused the TLS handshake (\(queued.text))")

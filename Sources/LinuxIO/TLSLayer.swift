@@ -64,6 +64,8 @@ public enum TLSState: Equatable, Sendable {
   var verificationFailure: TLSError?
   let offeredProtocols: [UInt8]
   private let sessionName: String
+  /// A ticket arrived: OpenSSL prepared to answer and would keep that memory until our next write.
+  private var hasHandshakeBuffers = false
 
   init(
     _ context: TLSContext, serverName: String?, applicationProtocols: [String], descriptor: CInt, pool: TLSBufferPool
@@ -96,13 +98,15 @@ public enum TLSState: Equatable, Sendable {
   deinit {
     // A cut connection must not make its session unusable for the reconnect, which is OpenSSL's way with connections that it
     // believes were not shut down. Failed handshakes and broken records do end their session.
-    if phase == .established || (wasEstablished && failure?.code == .connectionCut) { unsafe SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
+    if phase == .established || (wasEstablished && failure?.code == .connectionCut) {
+      unsafe SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
+    }
     unsafe SSL_free(ssl)
     if let output = unsafe output { unsafe pool.give(output) }
   }
 
   private func prepareClient(_ name: String?) throws(TLSError) {
-    let host = name.map(HostName.init)
+    let host = name.map(TLSHostName.init)
     if let host, !host.isPlausible { throw TLSError(.configuration, "the server's name holds characters that no name has: check the URL") }
     serverName = host?.text
     if context.verifiesPeer {
@@ -201,6 +205,7 @@ public enum TLSState: Equatable, Sendable {
     isReadable = true
     isWritable = socketWritable
     isResumed = unsafe SSL_session_reused(ssl) == 1
+    unsafe SSL_free_buffers(ssl)  // SSL_MODE_RELEASE_BUFFERS leaves the handshake's
     if context.isServer {
       serverName = unsafe SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name).map { unsafe String(cString: $0) }
     }
@@ -236,6 +241,11 @@ public enum TLSState: Equatable, Sendable {
       let result = unsafe SSL_read(ssl, memory.baseAddress.unsafelyUnwrapped + total, CInt(clamping: memory.count &- total))
       if result > 0 {
         total &+= Int(result)
+        // Nothing is buffered on either side: asking again would only cost a round through OpenSSL.
+        if !socketReadable, unsafe SSL_has_pending(ssl) == 0 {
+          isReadable = false
+          break
+        }
         continue
       }
       let reason = unsafe SSL_get_error(ssl, result)
@@ -247,6 +257,10 @@ public enum TLSState: Equatable, Sendable {
         fail(streamError())
       }
       break
+    }
+    if hasHandshakeBuffers {
+      hasHandshakeBuffers = false
+      unsafe SSL_free_buffers(ssl)  // does nothing while bytes are in them
     }
     if waitingByteCount > 0 && !isHandling && socketWritable { flush() }  // the answer to a key update
     if total > 0 { return .bytes(total) }
@@ -447,30 +461,17 @@ public enum TLSState: Equatable, Sendable {
   private func streamError() -> TLSError {
     let queued = QueuedError.drain()
     if let socketError { return TLSError(.connectionCut, "the TLS connection broke (\(socketError.message))") }
-    if sawEndOfFile { return TLSError(.connectionCut, "the TLS connection was cut: it ended without close_notify, so bytes may be missing") }
+    if sawEndOfFile {
+      return TLSError(.connectionCut, "the TLS connection was cut: it ended without close_notify, so bytes may be missing")
+    }
     if let queued, queued.isFromTLS, queued.reason >= SSL_AD_REASON_OFFSET {
       return TLSError(.refusedByPeer, "the peer ended the TLS connection (\(queued.text))")
     }
     return TLSError(.protocolViolation, "the TLS connection carried something invalid (\(queued?.text ?? "unknown reason"))")
   }
 
-  func remember(_ session: TLSSessionStore.Session) { context.sessions.put(session, for: sessionName) }
-}
-
-/// A server's name as users write it: brackets, zone and final dot removed.
-struct HostName {
-  let text: String
-  let isAddress: Bool
-  /// Printable ASCII without spaces: above all no zero byte, behind which OpenSSL would not look. Other names come as xn-- ones.
-  var isPlausible: Bool { text.utf8.allSatisfy { (0x21...0x7e).contains($0) } }
-
-  init(_ name: String) {
-    var text = name[...]
-    if text.hasPrefix("["), text.hasSuffix("]") { text = text.dropFirst().dropLast() }
-    if let percent = text.firstIndex(of: "%"), text.contains(":") { text = text[..<percent] }
-    if text.hasSuffix(".") { text = text.dropLast() }
-    self.text = String(text)
-    var address = in6_addr()
-    isAddress = unsafe inet_pton(AF_INET, self.text, &address) == 1 || inet_pton(AF_INET6, self.text, &address) == 1
+  func remember(_ session: TLSSessionStore.Session) {
+    context.sessions.put(session, for: sessionName)
+    hasHandshakeBuffers = true
   }
 }

@@ -26,7 +26,10 @@ struct TLSFixture: Sendable {
     func issueSelf(_ name: String, _ extra: [String]) -> Pair {
       let made = pair(name)
       Self.openssl(
-        ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3", "-subj", "/CN=\(name) of a test"]
+        [
+          "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3", "-subj",
+          "/CN=\(name) of a test",
+        ]
           + ["-keyout", made.key, "-out", made.certificate] + extra)
       return made
     }

@@ -210,7 +210,9 @@ struct TLSStreamTests {
     #expect(server.end == .failed(SystemError(EPROTO, "TLS")))
   }
 
-  @Test("a server that answers in plain text is told from a broken one", arguments: ["HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail.example\r\n"])
+  @Test(
+    "a server that answers in plain text is told from a broken one",
+    arguments: ["HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail.example\r\n"])
   func plainServer(_ answer: String) throws {
     server.wasEstablished = true
     server.outgoing = Array(answer.utf8)

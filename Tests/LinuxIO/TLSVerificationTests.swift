@@ -87,7 +87,8 @@ struct TLSVerificationTests {
     }
   }
 
-  @Test("a verifying client without a name, or with an impossible one, is refused before it says anything", arguments: [nil, "", "a b\u{0}c"])
+  @Test(
+    "a verifying client without a name, or with an impossible one, is refused before it says anything", arguments: [nil, "", "a b\u{0}c"])
   func names(_ name: String?) throws {
     let loop = try EventLoop()
     let (client, _) = try TLSTest.pair(loop)

@@ -129,8 +129,10 @@ public final class Ingress {
   }
 
   private func admit(_ stream: TCPStream, _ visitor: Visitor, speaksHTTP: Bool) -> Bool {
-    stream.setNoDelay()
+    // TCP_NODELAY comes from the listener.
     stream.setNotSentLowWater(limits.notSentLowWater)
+    // Of what waits in user space we know how long; for what the kernel holds (a small window's worth) it must watch itself.
+    if speaksHTTP { stream.setUserTimeout(limits.sendProgress) }
     counters.connectionsAccepted &+= 1
     let isExempt = visitor.isTrustedProxy || visitor.ip.map(Self.isLoopback) ?? true
     let admission = gate.enter(visitor.ip, isExempt: isExempt)
@@ -139,7 +141,8 @@ public final class Ingress {
     if speaksHTTP && stream.tls == nil {
       output.removeAll()
       RefusalPage.append(
-        admission == .tooManyInAll ? .overloaded : .tooManyFromAddress, .plain, to: RequestFacts(), keepsAlive: false, scratch: text, into: output)
+        admission == .tooManyInAll ? .overloaded : .tooManyFromAddress, .plain, to: RequestFacts(), keepsAlive: false, scratch: text,
+        into: output)
       let output = self.output
       _ = stream.write(output.bytes)
       output.removeAll()

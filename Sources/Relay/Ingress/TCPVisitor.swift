@@ -9,7 +9,7 @@ internal import CausewayTunnelCore
 final class TCPVisitor: RawPipeOwner, IngressMember {
   let visitor: Visitor
   var slot = -1
-  private unowned let ingress: Ingress
+  private let ingress: Ingress
   private let stream: TCPStream
   private let driver: SessionDriver
   private var pipe: RawPipe?
@@ -23,7 +23,8 @@ final class TCPVisitor: RawPipeOwner, IngressMember {
     let record = ingress.record
     record.removeAll()
     let address = String(decoding: visitor.address, as: UTF8.self)
-    HeadRecordWriter.appendTCP(tunnel: route.tunnel, visitor: address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)", to: record)
+    HeadRecordWriter.appendTCP(
+      tunnel: route.tunnel, visitor: address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)", to: record)
     guard let id = driver.open(record.bytes, Nobody.shared) else { return nil }
     stream.setKeepAlive(idle: .seconds(75))
     ingress.counters.tcpConnections &+= 1

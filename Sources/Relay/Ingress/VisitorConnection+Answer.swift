@@ -108,6 +108,7 @@ extension VisitorConnection {
     ingress.counters.webSockets &+= 1
     stopTimer()
     stream.setKeepAlive(idle: .seconds(75))
+    stream.setUserTimeout(.zero)  // a pause is no fault here
     let pipe = RawPipe(driver, id, stream, pool: ingress.pool, owner: self, brokenCode: .cancelled)
     self.pipe = pipe
     while !unsent.isEmpty {

@@ -8,7 +8,8 @@ public enum BasicCredentials {
 
   /// The bytes of USER:PASS, or nil when the value is something else.
   public static func decode(_ value: Span<UInt8>) -> [UInt8]? {
-    guard value.count > 6, value.count <= byteCountLimit, value.matches(ByteRange(0, 5), lowercased: "basic"), value[5] == ASCII.space else {
+    guard value.count > 6, value.count <= byteCountLimit, value.matches(ByteRange(0, 5), lowercased: "basic"), value[5] == ASCII.space
+    else {
       return nil
     }
     var start = 5

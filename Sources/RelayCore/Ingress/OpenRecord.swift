@@ -58,7 +58,8 @@ public enum OpenRecord {
     let method = bytes.extracting(head.methodRange)
     let host = bytes.extracting(head.hostRange)
     if head.targetForm == .origin {
-      return HeadRecordWriter(request: kind, tunnel: tunnel, method: method, target: bytes.extracting(head.path), host: host, body: body, to: out)
+      return HeadRecordWriter(
+        request: kind, tunnel: tunnel, method: method, target: bytes.extracting(head.path), host: host, body: body, to: out)
     }
     head.appendOriginTarget(of: bytes, to: scratch)
     let writer = HeadRecordWriter(request: kind, tunnel: tunnel, method: method, target: scratch.bytes, host: host, body: body, to: out)

@@ -56,7 +56,8 @@ public enum RefusalPage {
     default: break
     }
     if let seconds = refusal.retryAfter { out.appendField("Retry-After", seconds) }
-    appendRest(contentType: contentType(format), to: request, keepsAlive: keepsAlive, body: scratch, isUpgrade: refusal.status == 426, into: out)
+    appendRest(
+      contentType: contentType(format), to: request, keepsAlive: keepsAlive, body: scratch, isUpgrade: refusal.status == 426, into: out)
     scratch.removeAll()
   }
 
@@ -121,7 +122,8 @@ public enum RefusalPage {
   }
 
   private static func appendHTML(_ refusal: Refusal, _ out: ByteBuffer) {
-    out.append("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n<title>")
+    out.append(
+      "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n<title>")
     out.append(decimal: UInt64(refusal.status))
     out.append(" ")
     out.append(HTTPStatus.reason(refusal.status))
@@ -139,7 +141,9 @@ public enum RefusalPage {
       """)
     out.append(refusal.explanation)
     out.append("</h1>\n<ol>")
-    for (side, label) in [(FaultSide.visitor, "you"), (.relay, "relay"), (.tunnel, "client"), (.service, "service")] as [(FaultSide, StaticString)] {
+    for (side, label) in [(FaultSide.visitor, "you"), (.relay, "relay"), (.tunnel, "client"), (.service, "service")]
+      as [(FaultSide, StaticString)]
+    {
       out.append(side == refusal.side ? "<li aria-current=\"true\">" : "<li>")
       out.append(label)
       out.append("</li>")

@@ -273,6 +273,8 @@ public final class TunnelClient {
     driver = nil
     old.owner = nil
     old.endAllStreams(.sessionEnded)
+    context?.end()
+    context = nil
     guard let farewell, old.isAttached else {
       old.detach()
       return completion()

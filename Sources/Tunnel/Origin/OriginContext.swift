@@ -98,6 +98,13 @@ final class OriginContext {
     if spare.count < Self.spareLimit { spare.append(stream) }
   }
 
+  /// The session is over: nothing is kept for reuse.
+  func end() {
+    spare.removeAll()
+    active.removeAll()
+    sweep?.cancel()
+  }
+
   /// Watches a stream that waits for its answer's head.
   func watch(_ stream: OriginHTTPStream) {
     active[ObjectIdentifier(stream)] = stream

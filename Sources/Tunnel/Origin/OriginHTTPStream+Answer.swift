@@ -147,12 +147,18 @@ extension OriginHTTPStream {
 
   /// Straight from the socket into the session.
   private func readBulk(_ socket: TCPStream, remaining: UInt64, _ budget: inout Int) -> Bool {
-    let capacity = context.driver.sendCapacity(id) - Record.headerByteCount
+    var capacity = context.driver.sendCapacity(id) - Record.headerByteCount
     guard capacity > 0 else { return false }
-    switch context.driver.sendFrom(socket, id, atMost: min(capacity, Int(clamping: remaining)), asRecord: true) {
+    let isKnown = answer != .untilClose
+    if isKnown {
+      if recordRemaining == 0 { beginRecord(remaining) }
+      capacity = min(capacity, recordRemaining)
+    }
+    switch context.driver.sendFrom(socket, id, atMost: capacity, asRecord: !isKnown) {
     case .bytes(let count):
       budget -= count
-      if case .known = answer {
+      if isKnown {
+        recordRemaining -= count
         answer = .known(remaining - UInt64(count))
         if remaining == UInt64(count) { endAnswer() }
       }
@@ -162,6 +168,15 @@ extension OriginHTTPStream {
     case .end, .failed: fail(.originAborted)
     }
     return false
+  }
+
+  /// One record for as much of the body as fits one: its bytes then need no header of their own.
+  private func beginRecord(_ remaining: UInt64) {
+    recordRemaining = Int(min(remaining, UInt64(Record.maximumDataByteCount)))
+    let out = context.records
+    out.removeAll()
+    Record.appendHeader(.data, payloadByteCount: recordRemaining, to: out)
+    context.driver.send(id, out.bytes)
   }
 
   private func endAnswer() {

@@ -23,7 +23,7 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     case done
   }
 
-  unowned let context: OriginContext
+  let context: OriginContext
   var id: StreamID = 0
   var tunnel: LocalTunnel?
   var socket: TCPStream?
@@ -39,6 +39,8 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   private var bodyRemaining: UInt64 = 0
   var answer = Answer.head
   var chunks = ChunkedDecoder()
+  /// What is left of the data record whose header has been written: a body of known length needs few of them.
+  var recordRemaining = 0
   /// The answer's head so far, when it came in pieces.
   let headInput = ByteBuffer()
   /// The request, as long as it may have to be sent again on a fresh connection.
@@ -70,6 +72,7 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     isReused = false
     gotAnswerByte = false
     keepsConnection = false
+    recordRemaining = 0
     status = 0
     startedAt = context.loop.now
     deadline = .distantFuture

@@ -1,6 +1,8 @@
 """The program under test: a relay with its accounts, and clients of it."""
 
+import itertools
 import json
+import os
 import re
 import socket
 
@@ -17,13 +19,22 @@ def program() -> str:
 
 
 class Relay:
-    """`causeway relay` on loopback with a data folder of its own. `port` stays the same over `restart`."""
+    """`causeway relay` on loopback with a data folder of its own. `port` stays the same over `restart`.
 
-    def __init__(self, *options, data=None, listen=("127.0.0.1:0",), json_lines=True, env=None, prefix=(), start=True):
+    TCP tunnels get a range of their own unless `options` or `tcp_ports=None` say otherwise: relays of tests that run
+    side by side must not meet on a port.
+    """
+
+    ranges = itertools.count()
+
+    def __init__(self, *options, data=None, listen=("127.0.0.1:0",), tcp_ports="own", json_lines=True, env=None, prefix=(), start=True):
         self.scratch = None if data else Scratch("causeway-relay")
         self.data = data or self.scratch.path
         self.listen = list(listen)
         self.options = [str(o) for o in options]
+        if tcp_ports == "own" and "--tcp-ports" not in self.options:
+            first = 21000 + (os.getpid() * 20 + next(Relay.ranges)) % 500 * 20
+            self.options += ["--tcp-ports", f"{first}-{first + 19}"]
         self.json_lines = json_lines
         self.env = env or {}
         self.prefix = prefix

@@ -276,7 +276,8 @@ class Behaviours:
         else:
             await x.head(200, [("Connection", "close")])
         if kind == "chunked":
-            await x.chunk(body_of(count))
+            if count:
+                await x.chunk(body_of(count))
         else:
             await x.write(body_of(count))
         await asyncio.sleep(0.1)  # what was written is on its way before the RST overtakes it

@@ -1,0 +1,216 @@
+"""Accounts from outside: the command line against a running relay and a stopped one, and what a kill leaves (section 4)."""
+
+import os
+import pathlib
+import re
+import signal
+import stat
+import subprocess
+import time
+
+from harness.cases import Case
+from harness.causeway import Client, Relay
+from harness.http import fetch
+from harness.origin import Origin
+from harness.processes import run, tool, wait_for
+
+
+class AccountCase(Case):
+    needs = ("causeway", "sqlite3")
+
+    def setUp(self):
+        self.relay = self.own(Relay(), "stop")
+        self.origin = self.own(Origin(), "close")
+
+    def client(self, token, *options, **more) -> Client:
+        return self.own(Client("http", self.origin.port, *options, server=self.relay.url, token=token, **more), "stop")
+
+    def ok(self, *words) -> str:
+        code, output, errors = self.relay.admin(*words)
+        self.assertEqual(code, 0, f"{words}: {errors}")
+        return output
+
+    def integrity(self):
+        for path in pathlib.Path(self.relay.data).glob("*.db"):
+            code, output, errors = run([tool("sqlite3"), path, "pragma integrity_check; pragma foreign_key_check;"])
+            self.assertEqual((code, output), (0, "ok"), errors)
+
+
+class CommandLine(AccountCase):
+    def both_ways(self):
+        """Once while the relay runs, once while it is stopped."""
+        with self.subTest(relay="running"):
+            yield "running"
+        self.relay.process.stop()
+        with self.subTest(relay="stopped"):
+            yield "stopped"
+        self.relay.restart()
+
+    def test_add_prints_the_token_alone(self):
+        for state in self.both_ways():
+            code, output, errors = self.relay.admin("account", "add", f"{state}@example.org")
+            self.assertEqual(code, 0, errors)
+            self.assertRegex(output, r"\A\S{20,200}\Z")
+            self.assertNotIn(output, errors)
+            self.assertIn(f"{state}@example.org", self.ok("account", "list"))
+            self.assertNotIn(output, self.ok("account", "list"))
+        for token_state in ("running", "stopped"):
+            self.assertIn(f"{token_state}@example.org", self.ok("account", "list"))
+
+    def test_a_second_account_of_the_same_address_is_refused(self):
+        self.ok("account", "add", "twice@example.org")
+        for state in self.both_ways():
+            code, output, errors = self.relay.admin("account", "add", "twice@example.org")
+            self.assertNotEqual(code, 0, state)
+            self.assertEqual((output, len(errors.splitlines())), ("", 1))
+            self.assertIn("twice@example.org", errors)
+
+    def test_unknown_and_broken_addresses_get_one_line(self):
+        for words in (("account", "disable", "nobody@example.org"), ("account", "remove", "nobody@example.org"), ("account", "add", "no address"), ("account", "add", "")):
+            code, output, errors = self.relay.admin(*words)
+            self.assertNotEqual(code, 0, words)
+            self.assertEqual((output, len(errors.strip().splitlines())), ("", 1), words)
+
+    def test_tokens_stand_nowhere_in_the_data(self):
+        token = self.relay.account("hidden@example.org")
+        self.client(token)
+        self.relay.process.stop()
+        for path in pathlib.Path(self.relay.data).rglob("*"):
+            if path.is_file():
+                self.assertNotIn(token.encode(), path.read_bytes(), path)
+
+    def test_files_are_private(self):
+        self.relay.account("files@example.org")
+        data = pathlib.Path(self.relay.data)
+        self.assertEqual(stat.S_IMODE(data.stat().st_mode), 0o700)
+        names = {path.name for path in data.iterdir()}
+        self.assertLessEqual({"relay.db", "lock", "admin.sock"}, names)
+        for path in data.iterdir():
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path.name)
+        self.assertEqual((data / "lock").read_text().strip(), str(self.relay.pid))
+
+    def test_a_second_relay_on_the_same_data_is_refused(self):
+        code, output, errors = run([*self.relay.process.arguments[:2], "--data", self.relay.data, "--listen", "127.0.0.1:0"])
+        self.assertNotEqual(code, 0)
+        self.assertEqual((output, len(errors.strip().splitlines())), ("", 1))
+        self.assertIn(str(self.relay.pid), errors)
+        self.ok("account", "list")
+
+
+class Sessions(AccountCase):
+    def refused(self, token) -> tuple[int, str]:
+        client = self.client(token, ready=False)
+        code = client.process.wait(10)
+        return code, "\n".join(client.process.errors + client.process.lines)
+
+    def test_disable_remove_and_revoke_end_sessions_within_a_second(self):
+        for words in (("account", "disable"), ("account", "remove"), ("token", "revoke")):
+            with self.subTest(words=words):
+                email = f"{words[1]}@example.org"
+                token = self.relay.account(email)
+                client = self.client(token)
+                self.assertEqual(fetch(self.relay.port, client.host, "/bytes/1").status, 200)
+                what = email if words[0] == "account" else self.token_id(email)
+                started = time.monotonic()
+                self.ok(*words, what)
+                wait_for(lambda: fetch(self.relay.port, client.host, "/bytes/1").status != 200, 1.5, "the end of the session")
+                self.assertLess(time.monotonic() - started, 1.5)
+                self.assertEqual(client.process.wait(10), 69)
+                self.assertEqual(self.refused(token)[0], 69)
+
+    def token_id(self, email: str) -> str:
+        """What `token revoke` takes: shown by `account list` beside the address."""
+        line = next(line for line in self.ok("account", "list").splitlines() if email in line)
+        match = re.search(r"\b(tok_\w+|[0-9a-f]{8,})\b", line)
+        self.assertTrue(match, f"no id of a token in: {line}")
+        return match[1]
+
+    def test_a_further_token_works_like_the_first(self):
+        self.relay.account("two@example.org")
+        token = self.ok("token", "create", "two@example.org")
+        self.assertRegex(token, r"\A\S{20,200}\Z")
+        self.assertEqual(fetch(self.relay.port, self.client(token).host, "/bytes/1").status, 200)
+
+    def test_a_wrong_token_is_refused_for_good_and_not_echoed(self):
+        self.relay.account()
+        for token in ("wrong-token-0123456789abcdef", "x", "ä" * 20):
+            code, story = self.refused(token)
+            self.assertEqual(code, 69, story)
+            if len(token) > 1:
+                self.assertNotIn(token, story)
+            self.assertEqual(len([line for line in story.splitlines() if "token" in line.lower()]) >= 1, True, story)
+
+
+class Names(AccountCase):
+    def test_a_requested_name_stays_with_its_account(self):
+        first, second = self.relay.account("one@example.org"), self.relay.account("two@example.org")
+        client = self.client(first, "--subdomain", "mine")
+        self.assertEqual(client.host, "mine.localhost")
+        client.process.stop()
+        self.relay.process.stop()
+        self.relay.restart()
+        other = self.client(second, "--subdomain", "mine", ready=False)
+        self.assertEqual(other.process.wait(10), 69)
+        self.assertEqual(self.client(first, "--subdomain", "mine").host, "mine.localhost")
+        self.assertIn("mine", self.ok("name", "list"))
+
+    def test_a_released_name_cools_down(self):
+        first, second = self.relay.account("one@example.org"), self.relay.account("two@example.org")
+        client = self.client(first, "--subdomain", "cooling")
+        client.process.stop()
+        self.ok("name", "release", "cooling")
+        other = self.client(second, "--subdomain", "cooling", ready=False)
+        self.assertEqual(other.process.wait(10), 69, other.process.story())
+
+    def test_a_random_name_comes_back_with_its_client(self):
+        token = self.relay.account()
+        client = self.client(token)
+        self.relay.process.kill()
+        self.relay.restart()
+        wait_for(lambda: fetch(self.relay.port, client.host, "/bytes/1").status == 200, 5, "the old URL")
+
+    def test_a_tcp_port_sticks(self):
+        token = self.relay.account()
+        client = self.own(Client("tcp", self.origin.port, server=self.relay.url, token=token), "stop")
+        port = client.port
+        self.relay.process.kill()
+        self.relay.restart()
+        from harness.http import Visitor
+
+        def answers():
+            try:
+                with Visitor(port, "x", seconds=2) as visitor:
+                    visitor.request("GET", "/bytes/1")
+                    return visitor.response().status == 200
+            except Exception:
+                return False
+
+        wait_for(answers, 5, "the old port")
+
+
+class Kills(AccountCase):
+    def test_no_account_is_lost_by_sigkill(self):
+        tokens = {}
+        for index in range(12):
+            email = f"kill{index}@example.org"
+            tokens[email] = self.relay.account(email)
+            self.relay.process.kill()  # right after the answer: it was committed before it was told
+            self.integrity()
+            self.relay.restart()
+        listed = self.ok("account", "list")
+        for email, token in tokens.items():
+            self.assertIn(email, listed)
+        self.assertEqual(fetch(self.relay.port, self.client(tokens["kill0@example.org"]).host, "/bytes/1").status, 200)
+
+    def test_kills_during_writes_leave_a_whole_database(self):
+        for round_ in range(5):
+            words = [self.relay.process.arguments[0], "relay", "account", "add", f"during{round_}@example.org", "--data", str(self.relay.data)]
+            adding = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            time.sleep(0.003 * round_)
+            os.kill(self.relay.pid, signal.SIGKILL)
+            token = adding.communicate(timeout=20)[0].decode().strip()
+            self.relay.process.kill()
+            self.integrity()
+            self.relay.restart()
+            if token:
+                self.assertIn(f"during{round_}@example.org", self.ok("account", "list"), "a token was told and the account is lost")

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Every test, with one number at the end: lint, unit and simulated (swift test), end to end (Tests/EndToEnd).
+
+One debug build for the unit tests and one release build for the end-to-end tests; then both suites side by side. The last
+line stands alone and counts all: `N passed, N failed`. With CI=true a skipped test is a failure.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import time
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+STRICT = os.environ.get("CI") == "true"
+OUTPUT = threading.Lock()
+
+
+class Suite:
+    """A command whose output is told when it ends, so that suites side by side don't mix their lines."""
+
+    def __init__(self, name: str, words: list, count):
+        self.name, self.words, self.count = name, [str(w) for w in words], count
+        self.passed = self.failed = 0
+
+    def run(self):
+        started = time.monotonic()
+        done = subprocess.run(self.words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        self.passed, self.failed, story = self.count(done.stdout)
+        if done.returncode != 0 and self.failed == 0:  # it broke instead of failing
+            self.failed, story = 1, done.stdout[-6000:]
+        with OUTPUT:
+            print(f"── {self.name}: {self.passed} passed, {self.failed} failed ({time.monotonic() - started:.0f} s)")
+            if story.strip():
+                print(story.rstrip())
+            sys.stdout.flush()
+
+
+def of_swift(output: str) -> tuple[int, int, str]:
+    """Swift Testing's lines: a symbol, then `Test NAME passed after` and its kin."""
+    passed = len(re.findall(r"(?m)^\S+ +Test (?!run with |case ).*? passed after ", output))
+    failed = len(re.findall(r"(?m)^\S+ +Test (?!run with |case ).*? failed after ", output))
+    skipped = re.findall(r"(?m)^\S+ +Test (?!run with |case ).*? skipped.*$", output)
+    lines = [line for line in output.splitlines() if re.search(r"recorded an issue|failed after|Fatal error|error:|^\s*↳(?! T\w+ (Library|Platform))|◇.*\bcrash", line)]
+    if skipped:
+        lines += [f"{'FAIL' if STRICT else 'skip'}  {line}" for line in skipped]
+    return passed, failed + (len(skipped) if STRICT else 0), "\n".join(lines[:400])
+
+
+def of_end_to_end(output: str) -> tuple[int, int, str]:
+    found = re.findall(r"(?m)^(\d+) passed, (\d+) failed$", output)
+    if not found:
+        return 0, 1, output[-6000:]
+    return int(found[-1][0]), int(found[-1][1]), "\n".join(output.splitlines()[:-1])
+
+
+def step(name: str, words: list) -> bool:
+    """A build or check that everything after it needs."""
+    started = time.monotonic()
+    print(f"── {name}", flush=True)
+    done = subprocess.run([str(w) for w in words], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    lines = done.stdout.splitlines()
+    if done.returncode != 0:
+        errors = [line for line in lines if re.search(r"error:|lint:|: warning:", line)]
+        print("\n".join((errors or lines)[-120:]), flush=True)
+    else:
+        print(f"   {lines[-1] if lines else 'done'} ({time.monotonic() - started:.0f} s)", flush=True)
+    return done.returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", metavar="FILE[.CLASS[.TEST]]", help="only these end-to-end tests, and no unit tests")
+    parser.add_argument("--filter", metavar="REGEX", help="only these unit tests, and no end-to-end tests")
+    options = parser.parse_args()
+    want_unit, want_end = not options.only, not options.filter
+    everything = want_unit and want_end
+    suites, broken = [], 0
+    if everything and not step("lint", ["scripts/lint.sh"]):
+        broken += 1
+    if want_unit:
+        if step("debug build with tests", ["swift", "build", "--build-tests"]):
+            words = ["swift", "test", "--skip-build", *(["--filter", options.filter] if options.filter else [])]
+            suites.append(Suite("unit and simulated", words, of_swift))
+        else:
+            broken += 1
+    if want_end:
+        if os.environ.get("CAUSEWAY_BIN") or step("release build", ["scripts/build.sh"]):
+            words = [sys.executable, "Tests/EndToEnd/run.py", *(["--only", options.only] if options.only else [])]
+            suites.append(Suite("end to end", words, of_end_to_end))
+        else:
+            broken += 1
+    threads = [threading.Thread(target=suite.run) for suite in suites]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    passed, failed = sum(s.passed for s in suites), sum(s.failed for s in suites) + broken
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
