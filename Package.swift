@@ -68,6 +68,6 @@ let package = Package(
     tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),
     tests("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
     tests("Tunnel", ["CausewayBase", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
-    tests("Relay", ["CausewayBase", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
+    tests("Relay", ["CausewayBase", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
   ]
 )

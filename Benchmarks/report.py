@@ -33,8 +33,8 @@ ROWS = [
     ("upload rate", "1 GiB up", "Gbit/s", 2, True),
     ("upload cpu", "CPU for 1 GiB up", "s", 2, False),
     ("rtt p50", "TCP, 64-byte round trip, p50", "µs", 1, False),
-    ("beside bulk p50", "the same beside a bulk download, p50", "µs", 1, False),
-    ("beside bulk p99", "the same beside a bulk download, p99", "µs", 0, False),
+    ("beside bulk p50", "TCP round trip beside a bulk download, p50", "µs", 1, False),
+    ("beside bulk p99", "TCP round trip beside a bulk download, p99", "µs", 0, False),
     ("beside stalled", "rate kept beside stalled streams", "x", 2, True),
     ("ws relay", "memory for an idle WebSocket, relay", "KiB", 1, False),
     ("ws client", "memory for an idle WebSocket, client", "KiB", 1, False),
@@ -115,7 +115,7 @@ def verdicts(results) -> list[tuple[str, str, str, str, bool]]:
             continue
         title, unit, digits = titles[key]
         met = value <= bound if sign == "<=" else value >= bound
-        goal = f"{sign} {bound:.2f} x {TITLES[beside]}" if beside else f"{sign} {show(bound, unit, digits)} {unit}".strip()
+        goal = f"{sign} {bound:.2f} x {TITLES[beside]}" if beside else "yes" if unit == "yes/no" else f"{sign} {show(bound, unit, digits)} {unit}".strip()
         rows.append((title, TITLES[peer], goal, f"{value:.2f} x" if beside else show(value, unit, digits), met))
     for peer in ("ours", "ours-tls"):
         value = ratio_of_keys(results, peer, "beside bulk p50", "rtt p50")

@@ -27,6 +27,7 @@ package final class Relay {
   private var metricsServer: MetricsServer?
   private var admin: AdminSocket?
   private var signals: Signals?
+  private var hangUp: () -> Void = {}
   private var housekeeping: LoopTimer?
   private var tls: TLSContext?
 
@@ -37,12 +38,16 @@ package final class Relay {
 
   /// Runs a relay until SIGINT or SIGTERM. `ready` gets its URL once it listens.
   /// - Returns: the process's exit code.
-  package static func run(_ configuration: RelayConfiguration, log: Logger, ready: (String) -> Void) -> Int32 {
+  /// - Parameter hangUp: SIGHUP came: the log is to be opened again.
+  package static func run(
+    _ configuration: RelayConfiguration, log: Logger, ready: (String) -> Void, hangUp: @escaping () -> Void = {}
+  ) -> Int32 {
     do {
       let directory = configuration.data
       try directory.prepare()
       let lock = try directory.lock(waitingMilliseconds: lockPatienceMilliseconds)
       let relay = try Relay(configuration, lock, log: log)
+      relay.hangUp = hangUp
       ready(relay.readyURL)
       relay.loop.run()
       relay.shutDown()
@@ -137,9 +142,10 @@ package final class Relay {
   private func signalled(_ signal: Signal) {
     switch signal {
     case .hangUp:
+      hangUp()
       do throws(TLSError) {
         try tls?.reload()
-        log.info("certificate read again")
+        if tls != nil { log.info("certificate read again") }
       } catch {
         log.error("the certificate was not reloaded, the old one stays: \(error.message)")
       }

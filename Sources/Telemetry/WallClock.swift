@@ -1,22 +1,22 @@
 internal import Glibc
 
 /// The calendar's time, for people; never for deadlines.
-enum WallClock {
+package enum WallClock {
   /// Nanoseconds since 1970, UTC.
-  static func now() -> UInt64 {
+  package static func now() -> UInt64 {
     var time = timespec()
     unsafe _ = clock_gettime(CLOCK_REALTIME, &time)
     return UInt64(clamping: time.tv_sec) * 1_000_000_000 + UInt64(clamping: time.tv_nsec)
   }
 
   /// `2026-11-21T02:31:29.123Z` (RFC 3339).
-  static func rfc3339(_ nanoseconds: UInt64) -> String {
+  package static func rfc3339(_ nanoseconds: UInt64) -> String {
     let parts = parts(of: nanoseconds, isLocal: false)
     return "\(padded(parts.year, 4))-\(padded(parts.month, 2))-\(padded(parts.day, 2))T\(clock(parts))Z"
   }
 
   /// `12:31:29.123` in the machine's zone.
-  static func local(_ nanoseconds: UInt64) -> String { clock(parts(of: nanoseconds, isLocal: true)) }
+  package static func local(_ nanoseconds: UInt64) -> String { clock(parts(of: nanoseconds, isLocal: true)) }
 
   private struct Parts {
     var year, month, day, hour, minute, second, millisecond: Int

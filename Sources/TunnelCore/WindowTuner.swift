@@ -44,7 +44,7 @@ struct WindowTuner {
     lastDrain = now
     if drained - measureOffset >= UInt64(size) {
       let elapsed = now.nanoseconds(since: measureStart)
-      if elapsed <= 2 * roundTrip && size < limits.maximumWindow {
+      if elapsed <= 2 * max(roundTrip, UInt64(limits.roundTripFloor.wholeNanoseconds)) && size < limits.maximumWindow {
         size += min(size, headroom, limits.maximumWindow - size)
       }
       restart(at: now, offset: drained)

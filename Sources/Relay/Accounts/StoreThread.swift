@@ -52,9 +52,10 @@ package final class StoreThread: Sendable {
   package func submit<Answer: Sendable>(
     on loop: EventLoop, _ work: @escaping @Sendable (any AccountStore) -> Answer, _ completion: @escaping @Sendable (Answer) -> Void
   ) -> Bool {
-    queue.push { store in
+    let completion = OnceCompletion(completion)
+    return queue.push { store in
       let answer = work(store)
-      loop.post { completion(answer) }
+      loop.post { completion.take()?(answer) }
     }
   }
 
@@ -96,6 +97,20 @@ package final class StoreThread: Sendable {
       return thread
     }
     if let thread { _ = pthread_join(thread, nil) }
+  }
+}
+
+/// A completion that leaves this box on the loop and ends there, with the timers and streams it holds: the store's thread, which may let go
+/// of the box last, must not end those.
+private final class OnceCompletion<Answer>: Sendable {
+  private let body: Mutex<(@Sendable (Answer) -> Void)?>
+  init(_ body: @escaping @Sendable (Answer) -> Void) { self.body = Mutex(body) }
+
+  func take() -> (@Sendable (Answer) -> Void)? {
+    body.withLock { body in
+      defer { body = nil }
+      return body
+    }
   }
 }
 

@@ -129,7 +129,7 @@ public final class Ingress {
   }
 
   private func admit(_ stream: TCPStream, _ visitor: Visitor, speaksHTTP: Bool) -> Bool {
-    stream.setNoDelay()
+    // TCP_NODELAY comes from the listener.
     stream.setNotSentLowWater(limits.notSentLowWater)
     // Of what waits in user space we know how long; for what the kernel holds (a small window's worth) it must watch itself.
     if speaksHTTP { stream.setUserTimeout(limits.sendProgress) }

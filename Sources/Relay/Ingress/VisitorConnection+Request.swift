@@ -25,6 +25,7 @@ extension VisitorConnection {
         mustParse = false
         if takeRequest(buffer) {
           mustParse = true
+          if phase == .head && !buffer.isEmpty { setPhaseDeadline(after: ingress.limits.head) }
           budget -= 1
           if budget > 0 { continue }
           stream.continueSoon()
@@ -40,12 +41,10 @@ extension VisitorConnection {
         // A head that arrives in pieces is parsed again only when a line is complete, or when it is too long for a head.
         mustParse = before == 0 || buffer.count >= HeadLimits.standard.headByteCount || hasLineFeed(buffer, from: before)
       case .wouldBlock: continue
-      case .end, .failed:
-        buffer.removeAll()
-        return close()
+      case .end, .failed: close()
       }
     }
-    park(buffer)
+    if phase == .closed { buffer.removeAll() } else { park(buffer) }
   }
 
   private func hasLineFeed(_ buffer: ByteBuffer, from start: Int) -> Bool {
@@ -92,11 +91,9 @@ extension VisitorConnection {
       return false
     case .refuse(let refusal):
       buffer.consume(count)
-      park(buffer)
       answer(refusal)
     case .answer(let text):
       buffer.consume(count)
-      park(buffer)
       answerOK(text)
     case .lane(let upgrade):
       buffer.consume(count)
@@ -252,10 +249,7 @@ extension VisitorConnection {
     waitUntil = .distantFuture
     ingress.counters.requests &+= 1
     ingress.metrics?.requests.add()
-    guard let id = route.driver.open(record.bytes, self) else {
-      park(buffer)
-      return answer(.overloaded)
-    }
+    guard let id = route.driver.open(record.bytes, self) else { return answer(.overloaded) }
     driver = route.driver
     self.id = id
     phase = .exchange

@@ -102,7 +102,6 @@ final class VisitorConnection: TCPStreamOwner, StreamHandler, RouteWaiter, RawPi
     phaseDeadline = ingress.loop.now + ingress.limits.firstByte
     watch(phaseDeadline)
     stream.owner = self
-    stream.continueSoon()
   }
 
   var now: Instant { ingress.loop.now }
@@ -214,7 +213,11 @@ final class VisitorConnection: TCPStreamOwner, StreamHandler, RouteWaiter, RawPi
     if phase == .exchange, upload != .done, let rate { watch(rate.deadline) }
   }
 
-  func stopTimer() { timer?.cancel() }
+  /// For good.
+  func stopTimer() {
+    timer?.cancel()
+    timer = nil
+  }
 
   // MARK: Input buffers
 

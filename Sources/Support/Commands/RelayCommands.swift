@@ -41,23 +41,25 @@ extension Program {
   private static func email(_ help: String) -> Positional { Positional("EMAIL", help) }
 
   static let account = Command(
-    "account", "add, list, disable or remove accounts",
+    "account", "add, list, disable, enable or remove accounts",
     subcommands: [
       Command(
         "add", "create an account and print its first token, once", positionals: [email("Whose account it will be")], options: managing),
-      Command("list", "show accounts, their tokens' ids and what they hold", options: managing),
+      Command("list", "show accounts and what they hold", options: managing),
       Command("disable", "end an account's sessions and let it in no more", positionals: [email("Whose account")], options: managing),
+      Command("enable", "let a disabled account in again", positionals: [email("Whose account")], options: managing),
       Command("remove", "delete an account with its tokens and names", positionals: [email("Whose account")], options: managing),
     ],
     runs: false)
 
   static let relayToken = Command(
-    "token", "create or revoke tokens",
+    "token", "create, list or revoke tokens",
     subcommands: [
       Command("create", "add a token to an account and print it, once", positionals: [email("Whose account")], options: managing),
+      Command("list", "show the tokens' ids, never the tokens", options: managing),
       Command(
         "revoke", "forbid a token and end its sessions",
-        positionals: [Positional("ID", "The token's id as 'relay account list' shows it, not the token itself")], options: managing),
+        positionals: [Positional("ID", "The token's id as 'relay token list' shows it, or - with the token on standard input")], options: managing),
     ],
     runs: false)
 

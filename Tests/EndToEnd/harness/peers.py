@@ -154,6 +154,8 @@ class Namespace:
         self.name = f"cw{unique}"
         subnet = f"10.{200 + unique // 4000}.{unique // 16 % 250}."
         base = unique % 16 * 16
+        # Not `ip netns exec`: that remounts /sys, which a chroot refuses.
+        self.prefix = (tool("nsenter"), f"--net=/run/netns/{self.name}")
         self.outside, self.inside = f"{subnet}{base + 1}", f"{subnet}{base + 2}"
         ip = tool("ip")
         try:
@@ -162,15 +164,13 @@ class Namespace:
                 f"link add {self.name}o type veth peer name {self.name}i netns {self.name}",
                 f"addr add {self.outside}/30 dev {self.name}o",
                 f"link set {self.name}o up",
-                f"-n {self.name} addr add {self.inside}/30 dev {self.name}i",
-                f"-n {self.name} link set {self.name}i up",
-                f"-n {self.name} link set lo up",
             ):
                 subprocess.run([ip, *words.split()], check=True, capture_output=True)
+            for words in (f"addr add {self.inside}/30 dev {self.name}i", f"link set {self.name}i up", "link set lo up"):
+                subprocess.run([*self.prefix, ip, *words.split()], check=True, capture_output=True)
         except BaseException:
             self.remove()
             raise
-        self.prefix = (ip, "netns", "exec", self.name)
 
     def ip(self, *words):
         """`ip` on the host's side, for links that go down and addresses that change."""

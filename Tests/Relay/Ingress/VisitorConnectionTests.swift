@@ -1,4 +1,5 @@
 import CausewayBase
+import CausewayCrypto
 import CausewayLanes
 import CausewayLinuxIO
 import CausewayRelayCore
@@ -43,6 +44,17 @@ private func get(_ path: String, _ fields: String = "", host: String = "demo.tun
       ])
     #expect(text.hasSuffix("Connection: close\r\n\r\nhello"))
     #expect(end == .finished)
+  }
+
+  @Test("many pages of our own in a row need no further event, and others get their turn")
+  func pipelinedPages() throws {
+    let fixture = try IngressFixture()
+    let visitor = fixture.connect()
+    let page = get("/x", host: "nobody.tunnels.test")
+    visitor.send(String(repeating: page, count: 99) + get("/healthz", "Connection: close\r\n", host: "localhost"))
+    let (text, end) = visitor.receiveAll()
+    #expect(text.ranges(of: "HTTP/1.1 404 ").count == 99)
+    #expect(text.hasSuffix("ok\n") && end == .finished)
   }
 
   @Test("a head may come byte by byte")
@@ -373,6 +385,24 @@ private func get(_ path: String, _ fields: String = "", host: String = "demo.tun
     visitor.send(get("/bulk"))
     #expect(fixture.eventually { $0.origin.resets == [.cancelled] && $0.ingress.connectionCount == 0 })
     #expect(visitor.receiveAll().end == .reset)
+  }
+
+  @Test("a protected tunnel asks for the password and keeps it from the service")
+  func basicAuth() throws {
+    let salt = [UInt8](repeating: 7, count: 16)
+    let verifier = PasswordVerifier(credential: Array("u:p".utf8).span, salt: InlineArray<16, UInt8>(repeating: 7), iterations: 1)
+    let hash = verifier.hash.indices.map { verifier.hash[$0] }
+    let fixture = try IngressFixture(basicAuth: BasicAuthVerifier(TunnelRequest.BasicAuth(salt: salt, iterations: 1, hash: hash)))
+    let visitor = fixture.connect()
+    for wrong in ["", "Authorization: Basic dTp4\r\n", "Authorization: Bearer dTpw\r\n"] {
+      visitor.send(get("/fields", wrong))
+      let answer = visitor.receive(until: ".\n")
+      #expect(answer.hasPrefix("HTTP/1.1 401 ") && answer.contains("WWW-Authenticate: Basic "))
+    }
+    visitor.send(get("/fields", "Authorization: Basic dTpw\r\nConnection: close\r\n"))
+    let answer = visitor.receiveAll().text
+    #expect(answer.hasPrefix("HTTP/1.1 200 ") && !answer.contains("Authorization"))
+    #expect(fixture.on { $0.origin.streams.count } == 1)
   }
 
   @Test("TCP ports pass bytes and half-closes; a reset stays a reset")
