@@ -67,7 +67,7 @@ let package = Package(
     tests("Wire", ["CausewayBase"]),
     tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),
     tests("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
-    tests("Tunnel", ["CausewayBase", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
-    tests("Relay", ["CausewayBase", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
+    tests("Tunnel", ["CausewayBase", "CausewaySupport", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
+    tests("Relay", ["CausewayBase", "CausewaySupport", "CausewayRelayCore", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
   ]
 )

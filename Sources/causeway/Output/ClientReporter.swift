@@ -96,7 +96,7 @@ final class ClientReporter: TunnelClientObserver {
       print(endpoint)
     }
     json(.ready(endpoints.map { .init(name: $0.name, url: $0.url, local: local($0.name)) }))
-    for (name, reason) in down.sorted(by: { $0.key < $1.key }) { json(.localDown(tunnel: name, local: local(name), reason: reason)) }
+    for (name, reason) in down.sorted(by: { $0.key < $1.key }) { tellDown(name, local(name), reason) }
   }
 
   private func resumed(_ outage: Duration, isNewSession: Bool) {
@@ -125,21 +125,28 @@ final class ClientReporter: TunnelClientObserver {
       "request", ["tunnel": .string(tunnel), "method": .string(method), "target": .string(target), "status": .integer(status ?? 0), "took": .duration(duration)])
   }
 
-  /// Told once until it is up again, whoever noticed first: a visitor's request or the probe.
+  /// Told once until it is up again, whoever noticed first: a visitor's request or the probe. Before the URL stands nobody asks for the
+  /// service, and a refusal by the relay stays the one line it is.
   func localDown(_ tunnel: String, _ target: String, _ reason: String) {
     guard down.updateValue(reason, forKey: tunnel) == nil else { return }
     if let index = panel.tunnels.firstIndex(where: { $0.name == tunnel }) { panel.tunnels[index].isServiceDown = true }
-    if isReady { json(.localDown(tunnel: tunnel, local: target, reason: reason)) }
-    story(.warning, "nothing answers at \(target) (\(reason)): visitors get an error page until the service is there")
+    if isReady { tellDown(tunnel, target, reason) }
     changed()
   }
 
   func localUp(_ tunnel: String, _ target: String) {
     guard down.removeValue(forKey: tunnel) != nil else { return }
     if let index = panel.tunnels.firstIndex(where: { $0.name == tunnel }) { panel.tunnels[index].isServiceDown = false }
-    if isReady { json(.localUp(tunnel: tunnel, local: target)) }
-    story(.info, "\(target) answers")
+    if isReady {
+      json(.localUp(tunnel: tunnel, local: target))
+      story(.info, "\(target) answers")
+    }
     changed()
+  }
+
+  private func tellDown(_ tunnel: String, _ target: String, _ reason: String) {
+    json(.localDown(tunnel: tunnel, local: target, reason: reason))
+    story(.warning, "the service at \(target) is down: visitors get an error page until it is back (\(reason))")
   }
 
   func isDown(_ tunnel: String) -> Bool { down[tunnel] != nil }
