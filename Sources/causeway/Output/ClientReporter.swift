@@ -7,7 +7,11 @@ internal import Glibc
 
 /// Tells the user what happens to a client: the URL on stdout, the story on stderr as a panel or as lines, or JSON lines for a machine.
 final class ClientReporter: TunnelClientObserver {
-  enum Form { case lines, panel(LivePanel), json(JSONLinesOutput) }
+  enum Form {
+    case lines
+    case panel(LivePanel)
+    case json(JSONLinesOutput)
+  }
 
   /// Between two frames of the panel.
   static let frameInterval = Duration.milliseconds(50)
@@ -113,7 +117,9 @@ final class ClientReporter: TunnelClientObserver {
       serial += 1
       panel.totalConnections += 1
       panel.add(
-        .init(serial: serial, time: String(WallClock.local(WallClock.now()).prefix(8)), method: method, target: target, status: status, duration: duration))
+        .init(
+          serial: serial, time: String(WallClock.local(WallClock.now()).prefix(8)), method: method, target: target, status: status,
+          duration: duration))
     case .json(let output):
       output.offerRequest { dropped in
         EventLines.line(
@@ -122,7 +128,11 @@ final class ClientReporter: TunnelClientObserver {
     case .lines: break
     }
     log.debug(
-      "request", ["tunnel": .string(tunnel), "method": .string(method), "target": .string(target), "status": .integer(status ?? 0), "took": .duration(duration)])
+      "request",
+      [
+        "tunnel": .string(tunnel), "method": .string(method), "target": .string(target), "status": .integer(status ?? 0),
+        "took": .duration(duration),
+      ])
   }
 
   /// Told once until it is up again, whoever noticed first: a visitor's request or the probe. Before the URL stands nobody asks for the
@@ -155,6 +165,7 @@ final class ClientReporter: TunnelClientObserver {
   func close(_ reason: String, _ code: ExitCode) {
     ticker = nil
     frame = nil
+    (panel.bytesPerSecondIn, panel.bytesPerSecondOut) = (0, 0)
     if let failure {
       json(.error(message: failure.message, exitCode: code.rawValue))
     } else {

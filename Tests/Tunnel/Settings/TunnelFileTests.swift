@@ -1,4 +1,5 @@
 import CausewaySupport
+import CausewayTunnelCore
 import Testing
 
 @testable import CausewayTunnel
@@ -25,25 +26,36 @@ struct TunnelFileTests {
     #expect(file.tunnels[1].specification.remotePort == 20432 && !file.tunnels[1].specification.isHTTP)
   }
 
-  @Test("every mistake has file, line, column and key", arguments: [
-    ("tunnels: []", "causeway.yml:1:10: key 'tunnels': no tunnel"),
-    ("servr: x", "causeway.yml:1:1: key 'servr': unknown key, did you mean 'server'?"),
-    ("server: x", "the key 'tunnels' is missing"),
-    ("tunnels:\n- {name: a, protocol: http}", "causeway.yml:2:3: key 'tunnels[0]': the key 'local_port'"),
-    ("tunnels:\n- {name: a, protocol: htp, local_port: 1}", "key 'tunnels[0].protocol': expected http or tcp, got 'htp', did you mean 'http'?"),
-    ("tunnels:\n- {name: a, protocol: tcp, local_port: 70000}", "causeway.yml:2:41: key 'tunnels[0].local_port': expected a port"),
-    ("tunnels:\n- {name: a, protocol: tcp, local: 'http://x'}", "carries bytes"),
-    ("tunnels:\n- {name: a, protocol: tcp, local_port: 1, local: '2'}", "key 'tunnels[0].local': local_port says already"),
-    ("tunnels:\n- {name: a, protocol: http, local_port: 1, hostname: x.y}", "key 'tunnels[0].hostname': host names of your own are not supported yet"),
-    ("tunnels:\n- {name: a, protocol: http, local_port: 1, remote_port: 1}", "only tcp tunnels have ports"),
-    ("tunnels:\n- {name: a, protocol: tcp, local_port: 1, subdomain: x}", "only http tunnels have names"),
-    ("tunnels:\n- {name: a, protocol: tcp, local_port: 1, auth: 'u:geheim'}", "no place for a password"),
-    ("tunnels:\n- {name: a, protocol: http, local_port: 1, subdomain: _}", "letters a-z"),
-    ("tunnels:\n- {name: a=b, protocol: http, local_port: 1}", "no name for a tunnel"),
-    ("tunnels:\n- {name: a.yml, protocol: http, local_port: 1}", "looks like a file"),
-    ("tunnels:\n- {name: a, protocol: http, local_port: 1}\n- {name: a, protocol: http, local_port: 2}", "key 'tunnels[1].name': 'a' is the name"),
-    ("tunnels:\n- {name: a, protocol: http, local_port: 1, auth: [geheim]}", "key 'tunnels[0].auth': expected @FILE or USER:PASS"),
-  ])
+  @Test(
+    "every mistake has file, line, column and key",
+    arguments: [
+      ("tunnels: []", "causeway.yml:1:10: key 'tunnels': no tunnel"),
+      ("servr: x", "causeway.yml:1:1: key 'servr': unknown key, did you mean 'server'?"),
+      ("server: x", "the key 'tunnels' is missing"),
+      ("tunnels:\n- {name: a, protocol: http}", "causeway.yml:2:3: key 'tunnels[0]': the key 'local_port'"),
+      (
+        "tunnels:\n- {name: a, protocol: htp, local_port: 1}",
+        "key 'tunnels[0].protocol': expected http or tcp, got 'htp', did you mean 'http'?"
+      ),
+      ("tunnels:\n- {name: a, protocol: tcp, local_port: 70000}", "causeway.yml:2:40: key 'tunnels[0].local_port': expected a port"),
+      ("tunnels:\n- {name: a, protocol: tcp, local: 'http://x'}", "carries bytes"),
+      ("tunnels:\n- {name: a, protocol: tcp, local_port: 1, local: '2'}", "key 'tunnels[0].local': local_port says already"),
+      (
+        "tunnels:\n- {name: a, protocol: http, local_port: 1, hostname: x.y}",
+        "key 'tunnels[0].hostname': host names of your own are not supported yet"
+      ),
+      ("tunnels:\n- {name: a, protocol: http, local_port: 1, remote_port: 1}", "only tcp tunnels have ports"),
+      ("tunnels:\n- {name: a, protocol: tcp, local_port: 1, subdomain: x}", "only http tunnels have names"),
+      ("tunnels:\n- {name: a, protocol: tcp, local_port: 1, auth: 'u:geheim'}", "no place for a password"),
+      ("tunnels:\n- {name: a, protocol: http, local_port: 1, subdomain: _}", "letters a-z"),
+      ("tunnels:\n- {name: a=b, protocol: http, local_port: 1}", "no name for a tunnel"),
+      ("tunnels:\n- {name: a.yml, protocol: http, local_port: 1}", "looks like a file"),
+      (
+        "tunnels:\n- {name: a, protocol: http, local_port: 1}\n- {name: a, protocol: http, local_port: 2}",
+        "key 'tunnels[1].name': 'a' is the name"
+      ),
+      ("tunnels:\n- {name: a, protocol: http, local_port: 1, auth: [geheim]}", "key 'tunnels[0].auth': expected @FILE or USER:PASS"),
+    ])
   func mistakes(_ text: String, _ part: String) {
     let error = #expect(throws: YAMLError.self) { try Self.parse(text) }
     let message = error?.description ?? ""
@@ -51,10 +63,12 @@ struct TunnelFileTests {
     #expect(message.hasPrefix("causeway.yml:") && !message.contains("geheim"))
   }
 
-  @Test("the first word may be the file, the others are names", arguments: [
-    ([], "causeway.yml", []), (["web"], "causeway.yml", ["web"]), (["a.yml", "web"], "a.yml", ["web"]), (["./x", "a"], "./x", ["a"]),
-    (["a.yaml"], "a.yaml", []),
-  ] as [([String], String, [String])])
+  @Test(
+    "the first word may be the file, the others are names",
+    arguments: [
+      ([], "causeway.yml", []), (["web"], "causeway.yml", ["web"]), (["a.yml", "web"], "a.yml", ["web"]), (["./x", "a"], "./x", ["a"]),
+      (["a.yaml"], "a.yaml", []),
+    ] as [([String], String, [String])])
   func selection(_ words: [String], _ file: String, _ names: [String]) {
     let selection = TunnelSelection(words)
     #expect(selection.file == file && selection.names == names && selection.isExplicit == (words.first == file))
