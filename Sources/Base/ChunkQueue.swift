@@ -47,6 +47,19 @@
     }
   }
 
+  /// Appends what pieces of `bytes` hold behind their first `skipped` bytes: the rest of a gathered write.
+  public mutating func append(_ bytes: Span<UInt8>, pieces: [Range<Int>], skipping skipped: Int) {
+    var skip = skipped
+    for piece in pieces {
+      if skip >= piece.count {
+        skip -= piece.count
+        continue
+      }
+      append(bytes.extracting(piece.lowerBound + skip..<piece.upperBound))
+      skip = 0
+    }
+  }
+
   /// A block's rest below this is left unused by `withFreeSpace`: better than a system call for a few bytes.
   static let worthwhileByteCount = 16 * 1024
 

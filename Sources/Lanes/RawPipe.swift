@@ -68,6 +68,22 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
     reportDrain()
   }
 
+  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
+    guard !isFinished else { return }
+    let total = pieces.reduce(0) { $0 + $1.count }
+    bytesToSocket += UInt64(total)
+    handled += UInt64(total)
+    var written = 0
+    if pending.isEmpty && socket.isWritable {
+      switch socket.write(bytes, pieces: pieces) {
+      case .bytes(let count): written = count
+      case .failed: return breakOff()
+      }
+    }
+    if written < total { pending.append(bytes, pieces: pieces, skipping: written) }
+    reportDrain()
+  }
+
   public func streamEnded() {
     guard !isFinished else { return }
     streamIsOver = true

@@ -73,6 +73,8 @@ final class VisitorConnection: TCPStreamOwner, StreamHandler, RouteWaiter, RawPi
   var facts = RequestFacts()
   var format = PageFormat.plain
   var upload = Upload.done
+  /// What is left of the data record whose header has been written.
+  var uploadRecord = 0
   var decoder: UploadDecoder?
   var rate: BodyRate?
   /// The visitor waits for 100 before it sends its body.

@@ -89,6 +89,25 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     if !isOver { reportDrain() }
   }
 
+  /// In the middle of a body of known length the pieces are nothing but body: one system call takes them all.
+  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
+    let total = pieces.reduce(0) { $0 + $1.count }
+    guard !isOver, let socket, pending.isEmpty, socket.isWritable, answer != .done, case .known? = request?.body,
+      total <= records.bodyRemaining, UInt64(total) <= bodyRemaining
+    else {
+      for piece in pieces { streamReceived(bytes.extracting(piece)) }
+      return
+    }
+    handled += UInt64(total)
+    records.skipBody(total)
+    bodyRemaining -= UInt64(total)
+    switch socket.write(bytes, pieces: pieces) {
+    case .bytes(let count): if count < total { pending.append(bytes, pieces: pieces, skipping: count) }
+    case .failed(let error): writeFailed(error)
+    }
+    if !isOver { reportDrain() }
+  }
+
   private func receiveRecords(_ bytes: Span<UInt8>) {
     let out = context.request
     out.removeAll()
