@@ -59,7 +59,9 @@ let package = Package(
       dependencies: ["CLinux", "CausewayBase", "CausewayCrypto", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport", "CausewayTunnelCore", "CausewayTunnel", "CausewayRelay"],
       path: "Sources/causeway", swiftSettings: settings),
     // Tests, one folder for each module
+    .target(name: "CausewayLoopTesting", dependencies: ["CausewayBase", "CausewayLinuxIO"], path: "Tests/LoopTesting", swiftSettings: settings),
     tests("Base", []),
+    tests("Simulation", ["CausewayBase"]),
     tests("Crypto", []),
     tests("Telemetry", ["CausewayBase"]),
     tests("Support", ["CLinux", "CausewayBase"]),
@@ -67,7 +69,8 @@ let package = Package(
     tests("Wire", ["CausewayBase"]),
     tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),
     tests("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
-    tests("Tunnel", ["CausewayBase", "CausewaySupport", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
-    tests("Relay", ["CausewayBase", "CausewaySupport", "CausewayRelayCore", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
+    tests("Lanes", ["CausewayBase", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLoopTesting"]),
+    tests("Tunnel", ["CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayLoopTesting"]),
+    tests("Relay", ["CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting"]),
   ]
 )

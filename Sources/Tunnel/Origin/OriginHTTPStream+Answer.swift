@@ -25,6 +25,8 @@ extension OriginHTTPStream {
   }
 
   private func readHead(_ socket: TCPStream, _ budget: inout Int) -> Bool {
+    // Interim answers are bounded like a body: a service could send them for ever.
+    if status != 0 && context.driver.sendCapacity(id) == 0 { return false }
     let input = headInput.isEmpty ? context.answer : headInput
     if headInput.isEmpty { input.removeAll() }
     switch socket.read(into: input, atMost: Self.headReadByteCount) {
@@ -85,7 +87,7 @@ extension OriginHTTPStream {
     input.removeAll()
     context.driver.send(id, out.bytes)
     if let tunnel { context.originIsUp(tunnel) }
-    let pipe = RawPipe(context.driver, id, socket, pool: context.pool)
+    let pipe = RawPipe(context.driver, id, socket, pool: context.pool, handledBefore: handled)
     _ = pipe  // the driver and the socket hold it
     self.socket = nil
     answer = .done
