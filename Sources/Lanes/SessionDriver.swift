@@ -21,6 +21,8 @@ public final class SessionDriver: LaneOwner {
   }
 
   public var isAttached: Bool { lane != nil }
+  /// Streams that somebody handles: for tests, which watch that none is left.
+  package var handlerCount: Int { handlers.count }
 
   // MARK: Lanes
 

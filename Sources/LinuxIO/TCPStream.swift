@@ -65,11 +65,14 @@ public final class TCPStream: EventHandler {
   /// A write may take bytes. Cleared when the kernel took fewer than offered.
   public var isWritable: Bool { tls.map(\.isWritable) ?? socketIsWritable }
   public var isOpen: Bool { descriptor >= 0 }
+  /// The kernel reported an error. Behind an end that was read already nothing else tells: reads go on finding that end.
+  public private(set) var hasFailed = false
   public var fileDescriptor: CInt { descriptor }
 
   public func handle(_ readiness: Readiness) {
     guard descriptor >= 0 else { return }
     if readiness.isEmpty { willContinue = false }
+    if readiness.contains(.failed) { hasFailed = true }
     if let tls {
       tls.handle(readiness)
       if !tls.isHandshaking { owner?.streamIsReady(self) }
