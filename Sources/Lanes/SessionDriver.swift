@@ -42,11 +42,14 @@ public final class SessionDriver: LaneOwner {
     timer?.cancel()
   }
 
-  /// The same, after what is queued (a last word) has been written.
-  public func detachAfterFlush() {
-    lane?.closeAfterFlush()
-    lane?.flushNow()
-    lane = nil
+  /// The same, after what is queued (a last word) has been written. `completion` runs when it has, or can't be.
+  public func detachAfterFlush(_ completion: @escaping () -> Void = {}) {
+    guard let lane else { return completion() }
+    lane.closeAfterFlush(completion)
+    lane.flushNow()
+    // What the lane has not taken by now stays here: another lane may carry it.
+    lane.owner = nil
+    self.lane = nil
     session.detach()
     timer?.cancel()
   }
@@ -68,6 +71,8 @@ public final class SessionDriver: LaneOwner {
     do throws(SessionError) {
       used = try session.receive(bytes, at: loop.now, into: &batch)
     } catch {
+      // What came before the fault counts as received, so it must be delivered: the session may go on over another lane.
+      for event in batch { dispatch(event, bytes) }
       lose("the other side broke the protocol: \(error)")
       return bytes.count
     }
@@ -80,7 +85,9 @@ public final class SessionDriver: LaneOwner {
 
   private func dispatch(_ event: SessionEvent, _ bytes: Span<UInt8>) {
     switch event {
-    case .data(let id, let range): handlers[id]?.streamReceived(bytes.extracting(range))
+    case .data(let id, let range):
+      guard let handler = handlers[id] else { return discard(id) }
+      handler.streamReceived(bytes.extracting(range))
     case .end(let id): handlers[id]?.streamEnded()
     case .writable(let id): handlers[id]?.streamWritable()
     case .reset(let id, let code): handlers.removeValue(forKey: id)?.streamReset(code)
@@ -88,6 +95,12 @@ public final class SessionDriver: LaneOwner {
     case .control(let range): owner?.sessionReceivedControl(bytes.extracting(range))
     case .synchronized: owner?.sessionSynchronized()
     }
+  }
+
+  /// Nobody wants these bytes any more: the window stays open for them until the peer hears so, or ends the stream.
+  private func discard(_ id: StreamID) {
+    guard session.wantsDrainReport(id) else { return }
+    session.drained(id, upTo: session.receivedByteCount(id), pathRoundTrip: 0, at: loop.now)
   }
 
   public func laneWantsOutput(into out: ByteBuffer, target: Int) {
@@ -113,8 +126,12 @@ public final class SessionDriver: LaneOwner {
     guard lane != nil else { return }
     guard session.advance(to: now) else { return lose("nothing was heard for \(Int(session.limits.deadAfterSilence.inSeconds)) s") }
     if session.hasOutput(at: now) { lane?.scheduleFlush() }
+    if now.nanoseconds(since: session.lastReceived) > Self.quietNanoseconds { lane?.trim() }
     rearm()
   }
+
+  /// A lane without a byte for so long gives its buffers back.
+  private static let quietNanoseconds: UInt64 = 1_000_000_000
 
   private func rearm() {
     guard let deadline = session.nextDeadline else { return }
@@ -193,8 +210,8 @@ public final class SessionDriver: LaneOwner {
   public func wantsDrainReport(_ id: StreamID) -> Bool { session.wantsDrainReport(id) }
 
   /// See `Session.drained`.
-  public func drained(_ id: StreamID, upTo offset: UInt64, pathRoundTrip: UInt64) {
-    session.drained(id, upTo: offset, pathRoundTrip: pathRoundTrip, at: loop.now)
+  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64, pathRoundTrip: UInt64) {
+    session.drained(id, upTo: offset, acknowledged: acknowledged, pathRoundTrip: pathRoundTrip, at: loop.now)
     if session.hasOutput(at: loop.now) { lane?.scheduleFlush() }
   }
 

@@ -220,13 +220,16 @@ public final class Session {
     return stream.window.wantsReport(received: stream.received)
   }
 
-  /// Everything before `offset` (counted in stream bytes received) has left this machine for good.
-  /// - Parameter pathRoundTrip: the drain's own round trip in ns (a visitor's TCP), 0 when unknown.
-  public func drained(_ id: StreamID, upTo offset: UInt64, pathRoundTrip: UInt64, at now: Instant) {
+  /// Everything before `offset` (counted in stream bytes received) has been passed on: the peer may send more.
+  /// - Parameters:
+  ///   - acknowledged: what of it the far TCP has acknowledged; nil when all. Only that lets the window grow.
+  ///   - pathRoundTrip: the far TCP's own round trip in ns, 0 when unknown.
+  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64? = nil, pathRoundTrip: UInt64, at now: Instant) {
     guard let stream = streams[id], !stream.endReceived else { return }
     let growthBefore = stream.window.growth
-    let mustTell = stream.window.drain(
-      upTo: min(offset, stream.received), at: now, roundTrip: heartbeat.minimumRoundTrip + pathRoundTrip, limits: limits,
+    let offset = min(offset, stream.received)
+    let mustTell = stream.window.consume(
+      upTo: offset, drained: min(acknowledged ?? offset, offset), at: now, roundTrip: heartbeat.minimumRoundTrip + pathRoundTrip, limits: limits,
       headroom: limits.windowBudget - windowGrowth)
     windowGrowth += stream.window.growth - growthBefore
     if mustTell {
