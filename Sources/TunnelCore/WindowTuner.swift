@@ -61,6 +61,9 @@ struct WindowTuner {
     return true
   }
 
+  /// Nothing more will come: the growth goes back to the budget.
+  mutating func close() { size = initial }
+
   private mutating func restart(at now: Instant, offset: UInt64) {
     measureStart = now
     measureOffset = offset
