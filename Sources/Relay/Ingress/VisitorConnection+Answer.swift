@@ -109,7 +109,10 @@ extension VisitorConnection {
     stopTimer()
     stream.setKeepAlive(idle: .seconds(75))
     stream.setUserTimeout(.zero)  // a pause is no fault here
-    let pipe = RawPipe(driver, id, stream, pool: ingress.pool, owner: self, brokenCode: .cancelled)
+    // What the pipe is given first (our head, what waited) counts as its own; before it came what is left.
+    let given = UInt64(unsent.count + out.count + rest.count)
+    let pipe = RawPipe(
+      driver, id, stream, pool: ingress.pool, owner: self, handledBefore: handled - min(handled, given), brokenCode: .cancelled)
     self.pipe = pipe
     while !unsent.isEmpty {
       _ = unsent.consumeFirstRun { run -> (consumed: Int, result: Void) in
@@ -122,8 +125,6 @@ extension VisitorConnection {
     if !rest.isEmpty { pipe.streamReceived(rest) }
     if let held { driver.send(id, held.bytes) }
     held = nil
-    drainReporter?.end()
-    drainReporter = nil
     routeHost = []
     route = nil
   }

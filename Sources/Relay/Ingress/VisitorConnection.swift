@@ -86,7 +86,7 @@ final class VisitorConnection: TCPStreamOwner, StreamHandler, RouteWaiter, RawPi
   var body = VisitorBody.none
   var keepsAlive = false
   var handled: UInt64 = 0
-  var drainReporter: DrainReporter?
+  var drainReporter = DrainReporter()
   var pipe: RawPipe?
   /// The answer was cut: end without ceremony.
   var isCut = false
@@ -172,12 +172,7 @@ final class VisitorConnection: TCPStreamOwner, StreamHandler, RouteWaiter, RawPi
 
   func noteDrain() {
     guard id != 0, let driver, handled >= UInt64(driver.session.limits.initialWindow / 2) else { return }
-    if drainReporter == nil {
-      let reporter = DrainReporter(driver: driver)
-      reporter.begin(id)
-      drainReporter = reporter
-    }
-    drainReporter?.note(handled: handled, pending: unsent.count, socket: stream)
+    drainReporter.note(id, handled: handled, pending: unsent.count, socket: stream, to: driver)
   }
 
   // MARK: Time
