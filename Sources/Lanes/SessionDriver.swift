@@ -91,7 +91,7 @@ public final class SessionDriver: LaneOwner {
     var index = 0
     while index < batch.count {
       guard case .data(let id, let range) = batch[index], index + 1 < batch.count, case .data(id, _) = batch[index + 1],
-        let handler = handlers[id]
+        let handler = handlers[id], handler.takesRuns
       else {
         dispatch(batch[index], bytes)
         index += 1
