@@ -14,6 +14,8 @@ package final class PlainPeer: TCPStreamOwner {
   /// Off: bytes are counted only.
   package var keeps = true
   package var onData: ((PlainPeer) -> Void)?
+  /// The end or the reset, once.
+  package var onEnd: (() -> Void)?
   private let unsent = ByteBuffer()
   private var endsAfterUnsent = false
 
@@ -57,6 +59,11 @@ package final class PlainPeer: TCPStreamOwner {
       }
     }
     if receivedByteCount > before { onData?(self) }
+    if sawEnd || sawReset {
+      let tell = onEnd
+      onEnd = nil
+      tell?()
+    }
   }
 
   private func flush() {
