@@ -104,7 +104,10 @@ public final class SessionDriver: LaneOwner {
         run.append(next)
         index += 1
       }
-      handlers[id]?.streamReceived(bytes, pieces: run)
+      if handlers[id]?.streamReceived(bytes, pieces: run) != true {
+        // One by one: the first may put another handler in place.
+        for piece in run { dispatch(.data(id, piece), bytes) }
+      }
       pieces = run
     }
   }
@@ -211,7 +214,8 @@ public final class SessionDriver: LaneOwner {
   /// Reads from `source` straight into the stream, at most `maximum` bytes; with `asRecord` a data record's header goes before them.
   public func sendFrom(_ source: TCPStream, _ id: StreamID, atMost maximum: Int, asRecord: Bool) -> ReadOutcome {
     let headerByteCount = asRecord ? Record.headerByteCount : 0
-    let outcome = unsafe session.appendDirectly(id, atMost: maximum + headerByteCount, at: loop.now) { space -> (written: Int, result: ReadOutcome) in
+    let outcome = unsafe session.appendDirectly(id, atMost: maximum + headerByteCount, at: loop.now) {
+      space -> (written: Int, result: ReadOutcome) in
       guard space.count > headerByteCount else { return (0, .bytes(0)) }
       let outcome = unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: space.dropFirst(headerByteCount)))
       guard case .bytes(let count) = outcome else { return (0, outcome) }

@@ -93,7 +93,9 @@ package final class PlainServer {
   private var listener: Listener?
   package let address: SocketAddress
 
-  package init(_ address: SocketAddress = .loopback4(port: 0), on loop: EventLoop, _ connected: @escaping (PlainPeer) -> Void = { _ in }) throws {
+  package init(_ address: SocketAddress = .loopback4(port: 0), on loop: EventLoop, _ connected: @escaping (PlainPeer) -> Void = { _ in })
+    throws
+  {
     var accept: ((TCPStream) -> Void)?
     let listener = try Listener(address, on: loop) { descriptor, _ in
       if let stream = try? TCPStream(adopting: descriptor, on: loop) { accept?(stream) }

@@ -35,7 +35,8 @@ final class RelayBench {
     address = listener.address
     registry = SessionRegistry(
       loop: loop, pool: ChunkPool(), routes: routes, store: store, policy: ReservationPolicy(),
-      urls: PublicURLs(scheme: "http", port: 8080, domain: "localhost", tcpBase: .loopback4(port: 0)), metrics: RelayMetrics(), log: .disabled,
+      urls: PublicURLs(scheme: "http", port: 8080, domain: "localhost", tcpBase: .loopback4(port: 0)), metrics: RelayMetrics(),
+      log: .disabled,
       limits: limits)
     self.listener = listener
     accept = { [unowned self] descriptor in
@@ -178,7 +179,8 @@ final class ClientBench: TunnelClientObserver {
   let wantsRequests = false
 
   init(
-    _ loop: EventLoop, server: SocketAddress, token: String, subdomain: String? = "shop", origin: UInt16 = 1, limits: SessionLimits = RelayBench.limits
+    _ loop: EventLoop, server: SocketAddress, token: String, subdomain: String? = "shop", origin: UInt16 = 1,
+    limits: SessionLimits = RelayBench.limits
   ) throws {
     var tunnel = TunnelSpecification(name: "t", isHTTP: true, target: OriginTarget(address: .hostPort("127.0.0.1", origin)))
     tunnel.subdomain = subdomain
@@ -222,7 +224,8 @@ final class Download: StreamHandler {
     self.driver = driver
     let record = ByteBuffer()
     let (method, target, host) = (Array("GET".utf8), Array("/".utf8), Array("h".utf8))
-    HeadRecordWriter(request: .http, tunnel: tunnel, method: method.span, target: target.span, host: host.span, body: .none, to: record).finish()
+    HeadRecordWriter(request: .http, tunnel: tunnel, method: method.span, target: target.span, host: host.span, body: .none, to: record)
+      .finish()
     HeadRecordWriter(trailersTo: record).finish()
     guard let id = driver.open(record.bytes, self) else { return nil }
     self.id = id
@@ -234,7 +237,7 @@ final class Download: StreamHandler {
     while let event = try? parser.next(bytes, &offset) {
       if case .data(let range) = event { body += bytes.array(in: range) }
     }
-    driver.drained(id, upTo: driver.session.receivedByteCount(id), pathRoundTrip: 0)
+    driver.drained(id, upTo: driver.session.receivedByteCount(id), acknowledged: driver.session.receivedByteCount(id), pathRoundTrip: 0)
   }
   func streamEnded() { ended = true }
   func streamReset(_ code: ResetCode) { reset = code }

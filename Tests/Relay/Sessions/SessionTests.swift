@@ -39,9 +39,12 @@ import Testing
     }
   }
 
-  @Test("anything but a 101 for causeway/3 leads to a WebSocket at once, and is remembered", arguments: [
-    "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n", "", "garbage\r\n\r\n",
-  ])
+  @Test(
+    "anything but a 101 for causeway/3 leads to a WebSocket at once, and is remembered",
+    arguments: [
+      "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n", "",
+      "garbage\r\n\r\n",
+    ])
   func fallback(_ answer: String) async throws {
     let folder = TemporaryFolder()
     let (_, token) = try RelayBench.makeAccount(folder)
@@ -263,7 +266,8 @@ import Testing
     let own = [UInt8](repeating: 7, count: 32)
     exchange.send(
       .resume(
-        id: secret.id, generation: generation, nonce: own, proof: secret.proof(relayNonce: nonce, clientNonce: own, generation: generation)))
+        id: secret.id, generation: generation, nonce: own, proof: secret.proof(relayNonce: nonce, clientNonce: own, generation: generation))
+    )
     guard await loop.until(.seconds(10), { talk.messages.count == 2 }) else { return nil }
     exchange.end()
     exchange.lane.close()
