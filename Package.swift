@@ -59,6 +59,7 @@ let package = Package(
       dependencies: ["CLinux", "CausewayBase", "CausewayCrypto", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport", "CausewayTunnelCore", "CausewayTunnel", "CausewayRelay"],
       path: "Sources/causeway", swiftSettings: settings),
     // Tests, one folder for each module
+    .target(name: "CausewayLoopTesting", dependencies: ["CausewayBase", "CausewayLinuxIO"], path: "Tests/LoopTesting", swiftSettings: settings),
     tests("Base", []),
     tests("Crypto", []),
     tests("Telemetry", ["CausewayBase"]),
@@ -67,7 +68,8 @@ let package = Package(
     tests("Wire", ["CausewayBase"]),
     tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),
     tests("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
-    tests("Tunnel", ["CausewayBase", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
-    tests("Relay", ["CausewayBase", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes"]),
+    tests("Lanes", ["CausewayBase", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLoopTesting"]),
+    tests("Tunnel", ["CausewayBase", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayLoopTesting"]),
+    tests("Relay", ["CausewayBase", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting"]),
   ]
 )

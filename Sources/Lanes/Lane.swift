@@ -27,7 +27,7 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
   /// How long sent bytes may stay unacknowledged.
   public static let userTimeout = Duration.seconds(20)
   private static let readByteCount = 256 * 1024
-  /// How long a closing lane waits for the peer to read.
+  /// How long a closing lane waits for the peer to read, and for our last words to leave.
   public static let lingerLimit = Duration.seconds(2)
   /// Bytes kept for an owner that does not take them yet (a login under way), above which nothing is read.
   public static let inputLimit = 256 * 1024
@@ -41,6 +41,8 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
   private var isFlushScheduled = false
   private var isClosed = false
   private var closesAfterFlush = false
+  private var isLingering = false
+  private var flushed: (() -> Void)?
   private var linger: LoopTimer?
   private let loop: EventLoop
 
@@ -79,11 +81,23 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
   }
 
   /// Takes what the owner has to say once more at the end of this turn, writes it, finishes and closes. What the peer still sends for
-  /// `lingerLimit` is dropped, so that a reset does not overtake our last words.
-  public func closeAfterFlush() {
-    guard !isClosed else { return }
+  /// `lingerLimit` is dropped, so that a reset does not overtake our last words. A peer that does not take them ends the same way.
+  /// - Parameter completion: called once, when the last byte is with the kernel or the lane is closed.
+  public func closeAfterFlush(_ completion: @escaping () -> Void = {}) {
+    guard !isClosed, !closesAfterFlush else { return completion() }
     closesAfterFlush = true
+    flushed = completion
+    // The timer holds the lane: nobody else may.
+    let timer = LoopTimer(loop) { _ in self.close() }
+    timer.set(after: Self.lingerLimit)
+    linger = timer
     scheduleFlush()
+  }
+
+  private func tellFlushed() {
+    let completion = flushed
+    flushed = nil
+    completion?()
   }
 
   /// Closes without a word to the owner. With `abruptly` the peer sees a reset.
@@ -94,10 +108,16 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
     linger = nil
     owner = nil
     if abruptly { stream.abort() } else { stream.close() }
+    tellFlushed()
+  }
+
+  deinit {
+    // The loop holds an open stream; a lane that nobody holds would leave it there for ever.
+    stream.close()
   }
 
   public func streamIsReady(_ stream: TCPStream) {
-    if !input.isEmpty { deliver() }
+    if !input.isEmpty || framing?.hasPayload == true { deliver() }
     readAvailable()
     if !isClosed && stream.isWritable { flush() }
   }
@@ -138,7 +158,7 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
       if framing.isClosing { return fail("the other side closed the WebSocket") }
       return
     }
-    if linger != nil { return input.removeAll() }
+    if isLingering { return input.removeAll() }
     while !input.isEmpty, let owner {
       let used = owner.laneReceived(input.bytes)
       if isClosed { return }
@@ -165,16 +185,14 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
     }
     guard output.isEmpty else { return }
     output.trim(above: 4096)
-    if closesAfterFlush && linger == nil && !isClosed { beginLingering() }
+    if closesAfterFlush && !isLingering && !isClosed { beginLingering() }
   }
 
   private func beginLingering() {
     owner = nil
+    isLingering = true
     stream.finishWriting()
-    // The timer holds the lane: nobody else may.
-    let timer = LoopTimer(loop) { _ in self.close() }
-    timer.set(after: Self.lingerLimit)
-    linger = timer
+    tellFlushed()
   }
 
   private func fill() {
@@ -193,6 +211,7 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
     let owner = self.owner
     self.owner = nil
     stream.close()
+    tellFlushed()
     owner?.laneClosed(reason)
   }
 }

@@ -99,7 +99,14 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   public func streamIsReady(_ stream: TCPStream) {
     guard !isFinished else { return }
     if !pending.isEmpty && socket.isWritable { flush() }
-    if !isFinished { readAvailable() }
+    if !isFinished { socketIsOver ? lookForReset() : readAvailable() }
+  }
+
+  /// Behind an end only a reset can come; nothing else would tell while we have nothing to write.
+  private func lookForReset() {
+    var byte: UInt8 = 0
+    // SAFETY: one byte of this frame, for the length of the call.
+    if case .failed = unsafe withUnsafeMutableBytes(of: &byte, { unsafe socket.read(into: $0) }) { breakOff() }
   }
 
   private func flush() {

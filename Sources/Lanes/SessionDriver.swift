@@ -42,11 +42,14 @@ public final class SessionDriver: LaneOwner {
     timer?.cancel()
   }
 
-  /// The same, after what is queued (a last word) has been written.
-  public func detachAfterFlush() {
-    lane?.closeAfterFlush()
-    lane?.flushNow()
-    lane = nil
+  /// The same, after what is queued (a last word) has been written. `completion` runs when it has, or can't be.
+  public func detachAfterFlush(_ completion: @escaping () -> Void = {}) {
+    guard let lane else { return completion() }
+    lane.closeAfterFlush(completion)
+    lane.flushNow()
+    // What the lane has not taken by now stays here: another lane may carry it.
+    lane.owner = nil
+    self.lane = nil
     session.detach()
     timer?.cancel()
   }
@@ -68,6 +71,8 @@ public final class SessionDriver: LaneOwner {
     do throws(SessionError) {
       used = try session.receive(bytes, at: loop.now, into: &batch)
     } catch {
+      // What came before the fault counts as received, so it must be delivered: the session may go on over another lane.
+      for event in batch { dispatch(event, bytes) }
       lose("the other side broke the protocol: \(error)")
       return bytes.count
     }
@@ -80,7 +85,9 @@ public final class SessionDriver: LaneOwner {
 
   private func dispatch(_ event: SessionEvent, _ bytes: Span<UInt8>) {
     switch event {
-    case .data(let id, let range): handlers[id]?.streamReceived(bytes.extracting(range))
+    case .data(let id, let range):
+      guard let handler = handlers[id] else { return discard(id) }
+      handler.streamReceived(bytes.extracting(range))
     case .end(let id): handlers[id]?.streamEnded()
     case .writable(let id): handlers[id]?.streamWritable()
     case .reset(let id, let code): handlers.removeValue(forKey: id)?.streamReset(code)
@@ -88,6 +95,12 @@ public final class SessionDriver: LaneOwner {
     case .control(let range): owner?.sessionReceivedControl(bytes.extracting(range))
     case .synchronized: owner?.sessionSynchronized()
     }
+  }
+
+  /// Nobody wants these bytes any more: the window stays open for them until the peer hears so, or ends the stream.
+  private func discard(_ id: StreamID) {
+    guard session.wantsDrainReport(id) else { return }
+    session.drained(id, upTo: session.receivedByteCount(id), pathRoundTrip: 0, at: loop.now)
   }
 
   public func laneWantsOutput(into out: ByteBuffer, target: Int) {

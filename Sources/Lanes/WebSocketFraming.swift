@@ -15,6 +15,8 @@ public final class WebSocketFraming {
   private(set) var isClosing = false
   private var first = (receive: true, send: true)
   private var header: WebSocketFrameHeader?
+  /// A data frame without FIN came last.
+  private var isInsideMessage = false
   private var remaining: UInt64 = 0
   private var mask: WebSocketMask?
   private let payload = ByteBuffer()
@@ -26,13 +28,16 @@ public final class WebSocketFraming {
   public init(isClient: Bool) { self.isClient = isClient }
 
   var hasControlOutput: Bool { !controlOutput.isEmpty }
+  /// Something was unmasked that the lane's owner has not taken yet.
+  var hasPayload: Bool { !payload.isEmpty }
 
   // MARK: Receiving
 
   /// Takes all whole parts of `input`, unmasks them and delivers the payload; `deliver` returns what it used.
   func receive(_ input: ByteBuffer, _ deliver: (Span<UInt8>) -> Int) throws(Failure) {
     do throws(WebSocketError) {
-      while !input.isEmpty && !isClosing {
+      // What the owner does not take waits in `input`, which the lane bounds.
+      while !input.isEmpty && !isClosing && payload.count < Lane.inputLimit {
         if header == nil { guard try readHeader(input) else { break } }
         takePayload(input)
         if remaining == 0 { try frameEnded() }
@@ -52,6 +57,15 @@ public final class WebSocketFraming {
   private func readHeader(_ input: ByteBuffer) throws(WebSocketError) -> Bool {
     guard let (header, count) = try WebSocketFrameHeader.parse(input.bytes, expectsMask: !isClient) else { return false }
     guard header.opcode != .text else { throw .reservedOpcode }
+    if !header.opcode.isControl {
+      guard (header.opcode == .continuation) == isInsideMessage else { throw isInsideMessage ? .continuationMissing : .continuationUnexpected }
+      isInsideMessage = !header.isFinal
+      // The first message comes from a peer that has proven nothing, and it is kept until it is whole.
+      let limit = UInt64(ControlExchange.messageByteLimit)
+      if first.receive && (header.payloadByteCount > limit || UInt64(payload.count) + header.payloadByteCount > limit) {
+        throw .messageTooLarge
+      }
+    }
     input.consume(count)
     self.header = header
     remaining = header.payloadByteCount
@@ -84,7 +98,6 @@ public final class WebSocketFraming {
       guard first.receive, header.isFinal else { break }
       first.receive = false
       // A bare map: make a control frame of it.
-      guard payload.count <= FrameHeader.maximumFrameByteCount - FrameHeader.byteCount else { throw .messageTooLarge }
       let payload = self.payload
       let message = payload.bytes.array(in: 0..<payload.count)
       payload.removeAll()

@@ -34,6 +34,8 @@ public struct ReconnectPolicy: Sendable {
   public static let longestDelay = 15.0
   /// A Retry-After beyond this is cut to it.
   public static let longestRetryAfter = Duration.seconds(300)
+  /// A connection lost again so soon after the last loss is no reason to hurry: a relay that drops every lane would be hammered.
+  public static let flapLimit = Duration.seconds(1)
   /// How long a server that refused `causeway/3` is asked for a WebSocket first.
   public static let fallbackMemory = Duration.seconds(600)
 
@@ -54,8 +56,9 @@ public struct ReconnectPolicy: Sendable {
 
   public private(set) var state: State
   private var outageStart: Instant
-  private var attempts = 0
   private var fallbackUntil = Instant.zero
+  private var lastLoss: Instant?
+  private var usesWebSocket = false
   private var random: SeededRandom
 
   /// The first attempt is due at once.
@@ -77,9 +80,9 @@ public struct ReconnectPolicy: Sendable {
   public mutating func advance(to now: Instant) -> Step? {
     switch state {
     case .waiting(let until) where now >= until:
-      attempts += 1
+      usesWebSocket = now < fallbackUntil
       state = .connecting(.connect, deadline: now + ConnectStep.connect.limit)
-      return .attempt(useWebSocket: now < fallbackUntil)
+      return .attempt(useWebSocket: usesWebSocket)
     case .connecting(let step, let deadline) where now >= deadline:
       return .abandon(step)
     default:
@@ -98,13 +101,20 @@ public struct ReconnectPolicy: Sendable {
     if state != .ended { state = .waiting(until: now) }
   }
 
+  /// The attempt ran into its step's limit and is torn down. Silence about the upgrade is a refusal too: something between may swallow
+  /// what it does not know.
+  public mutating func abandoned(_ step: ConnectStep, at now: Instant) {
+    if step == .upgrade && !usesWebSocket { return rawUpgradeRefused(at: now) }
+    if usesWebSocket { forgetFallback() }
+    attemptFailed(at: now)
+  }
+
   /// The WebSocket did not work either: the refusal was not the middle's doing.
   public mutating func forgetFallback() { fallbackUntil = .zero }
 
   public mutating func succeeded() {
     guard state != .ended else { return }
     state = .online
-    attempts = 0
   }
 
   /// - Parameter retryAfter: the relay's own wish.
@@ -117,12 +127,13 @@ public struct ReconnectPolicy: Sendable {
     state = .waiting(until: now + delay(at: now))
   }
 
-  /// The lane is lost: an outage begins, and the first attempt is due at once.
+  /// The lane is lost: an outage begins, and the first attempt is due at once, unless another one was lost within `flapLimit`.
   public mutating func lost(at now: Instant) {
     guard state != .ended else { return }
+    let isFlapping = lastLoss.map { now < $0 + Self.flapLimit } ?? false
+    lastLoss = now
     outageStart = now
-    attempts = 0
-    state = .waiting(until: now)
+    state = .waiting(until: isFlapping ? now + delay(at: now) : now)
   }
 
   /// An interface or route changed: whoever waits tries now.

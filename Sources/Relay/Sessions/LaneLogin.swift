@@ -1,5 +1,6 @@
 internal import CausewayLanes
 internal import CausewayLinuxIO
+internal import CausewayRelayCore
 internal import CausewayTelemetry
 internal import CausewayTunnelCore
 
@@ -43,6 +44,7 @@ final class LaneLogin: ControlExchangeOwner {
       state = .authenticating
       sessions.authenticate(token) { [weak self] in self?.authenticated($0) }
     case (.start(let account, let token), .start):
+      if sessions.isFull { return refuse(ControlError(.busy, "the relay has all the sessions it can hold: try again later", retryAfter: 30)) }
       leave()
       sessions.startSession(on: lane, account, token)
     case (.start(let account, let token), .resume(let id, let generation, let clientNonce, let proof)):
@@ -77,7 +79,7 @@ final class LaneLogin: ControlExchangeOwner {
     }
   }
 
-  private func refuse(_ error: ControlError) {
+  func refuse(_ error: ControlError) {
     exchange?.send(.error(error))
     lane.closeAfterFlush()
     lane.flushNow()
@@ -88,6 +90,10 @@ final class LaneLogin: ControlExchangeOwner {
     lane.close()
     leave()
   }
+
+  /// Who it is, once its token is accepted.
+  var account: AccountID? { if case .start(let account, _) = state { account.id } else { nil } }
+  var token: TokenHash? { if case .start(_, let token) = state { token } else { nil } }
 
   private func leave() {
     state = .over

@@ -17,19 +17,21 @@ final class RelaySession: SessionDriverOwner {
   let secret: SessionSecret
   let driver: SessionDriver
   private(set) var generation: UInt32 = 0
+  /// The client has shown that it knows `generation`. Until then it may come back with the one before: our answer can be lost.
+  private var isGenerationConfirmed = true
   private unowned let sessions: SessionRegistry
   private var tunnels: [RelayTunnel] = []
   private var nextTunnel: UInt16 = 1
   private var pendingRequests = 0
   private var endTimer: LoopTimer?
-  private var isOver = false
+  private(set) var isOver = false
 
   init(_ account: AccountID, _ token: TokenHash, _ secret: SessionSecret, _ sessions: SessionRegistry) {
     self.account = account
     self.token = token
     self.secret = secret
     self.sessions = sessions
-    driver = SessionDriver(role: .relay, pool: sessions.pool, loop: sessions.loop)
+    driver = SessionDriver(role: .relay, limits: sessions.limits, pool: sessions.pool, loop: sessions.loop)
     driver.owner = self
     endTimer = LoopTimer(sessions.loop) { [unowned self] _ in end("its client did not come back in time") }
   }
@@ -48,13 +50,16 @@ final class RelaySession: SessionDriverOwner {
   /// Takes the session to a proven lane; the older one is fenced.
   func resume(on lane: Lane, _ token: TokenHash) {
     self.token = token
-    generation += 1
+    generation &+= 1
+    isGenerationConfirmed = false
     endTimer?.cancel()
     driver.attach(lane, resumed: true)
     send(.resumed(generation: generation))
     sessions.metrics.resumes.add()
     sessions.log.info("session resumed", ["session": .string(shortID), "streams": .integer(driver.session.streamCount)])
   }
+
+  func accepts(generation other: UInt32) -> Bool { other == generation || !isGenerationConfirmed && other == generation &- 1 }
 
   func sessionLostLane(_ reason: String) {
     guard !isOver else { return }
@@ -63,6 +68,7 @@ final class RelaySession: SessionDriverOwner {
   }
 
   func sessionSynchronized() {
+    isGenerationConfirmed = true
     for tunnel in tunnels { sessions.routes.wake(tunnel.name) }
   }
 

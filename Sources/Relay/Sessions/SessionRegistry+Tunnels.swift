@@ -50,13 +50,15 @@ extension SessionRegistry {
       return install(reservation, request, session, ports, completion)
     }
     holder.driver.probe(limit: Self.probeLimit) { [weak self] isAlive in
-      guard let self else { return }
-      let holder = self.holder(of: name)
-      if isAlive && holder != nil {
+      guard let self, !session.isOver else { return completion(.failure(ControlError(.sessionEnded, "the session has ended"))) }
+      let present = self.holder(of: name)
+      // Somebody else took it meanwhile: the question begins anew.
+      if let present, present !== holder { return self.claim(reservation, request, session, ports, completion) }
+      if isAlive && present != nil {
         return completion(
           .failure(ControlError(.nameTaken, "'\(name)' is in use by another session of this account: stop that one, or choose another name")))
       }
-      holder?.lose(name)
+      present?.lose(name)
       self.install(reservation, request, session, ports, completion)
     }
   }

@@ -30,6 +30,7 @@ final class SessionRegistry: ControlPath {
   let urls: PublicURLs
   let store: StoreThread
   let policy: ReservationPolicy
+  let limits: SessionLimits
   private(set) var sessions: [[UInt8]: RelaySession] = [:]
   private var logins: [ObjectIdentifier: LaneLogin] = [:]
   /// Takes the connections of a TCP tunnel's port.
@@ -37,8 +38,9 @@ final class SessionRegistry: ControlPath {
 
   init(
     loop: EventLoop, pool: ChunkPool, routes: RouteTable, store: StoreThread, policy: ReservationPolicy, urls: PublicURLs, metrics: RelayMetrics,
-    log: Logger
+    log: Logger, limits: SessionLimits = SessionLimits()
   ) {
+    self.limits = limits
     self.loop = loop
     self.pool = pool
     self.routes = routes
@@ -93,11 +95,11 @@ final class SessionRegistry: ControlPath {
     if !isAccepted { completion(.busy) }
   }
 
+  var isFull: Bool { sessions.count >= Self.sessionLimit }
+
   func startSession(on lane: Lane, _ account: Account, _ token: TokenHash) {
     let id = Secrets.random(byteCount: SessionSecret.idByteCount)
-    guard sessions.count < Self.sessionLimit,
-      let secret = SessionSecret(id: id, key: SecretKey(randomByteCount: SessionSecret.keyByteCount))
-    else { return lane.close() }
+    guard let secret = SessionSecret(id: id, key: SecretKey(randomByteCount: SessionSecret.keyByteCount)) else { return lane.close() }
     let session = RelaySession(account.id, token, secret, self)
     sessions[id] = session
     metrics.sessions.set(sessions.count)
@@ -116,7 +118,7 @@ final class SessionRegistry: ControlPath {
       return nil
     }
     let isProven = session.secret.accepts(proof: proof, relayNonce: relayNonce, clientNonce: clientNonce, generation: generation)
-    return isProven && session.generation == generation && session.account == account.id ? session : nil
+    return isProven && session.accepts(generation: generation) && session.account == account.id ? session : nil
   }
 
   func sessionEnded(_ session: RelaySession) {
@@ -135,10 +137,12 @@ final class SessionRegistry: ControlPath {
     for effect in effects {
       switch effect {
       case .endSessions(let account):
+        for login in Array(logins.values) where login.account == account { login.refuse(refusal) }
         for session in Array(sessions.values) where session.account == account {
           session.end("its account was disabled or removed", telling: refusal)
         }
       case .tokenRevoked(let token):
+        for login in Array(logins.values) where login.token == token { login.refuse(refusal) }
         for session in Array(sessions.values) where session.token == token { session.end("its token was revoked", telling: refusal) }
       case .nameReleased(let name):
         holder(of: name.text)?.lose(name.text)

@@ -151,7 +151,8 @@ final class LaneDialer: TCPStreamOwner {
         stage == .proxy ? proxyAnswered(head, count) : relayAnswered(head, count, stream)
         if stage != .upgrade { return }
       } catch {
-        return fail(DialFailure(kind: .lasting, message: "\(server) does not answer in HTTP: is it a relay?"))
+        let kind: DialFailure.Kind = stage == .upgrade && !useWebSocket ? .rawRefused : .lasting
+        return fail(DialFailure(kind: kind, message: "\(server) does not answer in HTTP: is it a relay?"))
       }
     }
   }

@@ -27,6 +27,7 @@ public final class TunnelClient {
   private var sessionTimer: LoopTimer?
   private var dialer: LaneDialer?
   private var login: ClientLogin?
+  private var goodbye: (limit: LoopTimer, completion: () -> Void)?
 
   private var driver: SessionDriver?
   private var context: OriginContext?
@@ -82,15 +83,21 @@ public final class TunnelClient {
     }
   }
 
-  /// Says goodbye to the relay and ends; `completion` runs when the goodbye is out, or after 1 s.
+  /// Says goodbye to the relay and ends; `completion` runs once, when the goodbye is out, or after 1 s.
   public func stop(_ completion: @escaping () -> Void) {
     guard !isOver else { return completion() }
     finish()
-    guard let driver, driver.isAttached else { return completion() }
-    send(.end(reason: "the client was stopped"))
-    driver.detachAfterFlush()
+    let limit = LoopTimer(loop) { [weak self] _ in self?.goodbyeEnded() }
+    limit.set(after: Self.goodbyeLimit)
+    goodbye = (limit, completion)
+    forgetSession(saying: "the client was stopped") { [weak self] in self?.goodbyeEnded() }
     for local in locals { local.pool.closeAll() }
-    completion()
+  }
+
+  private func goodbyeEnded() {
+    let completion = goodbye?.completion
+    goodbye = nil
+    completion?()
   }
 
   // MARK: Attempts
@@ -101,7 +108,8 @@ public final class TunnelClient {
     case .attempt(let useWebSocket): attempt(useWebSocket)
     case .abandon(let step):
       abandonAttempt()
-      attemptFailed(DialFailure(kind: .passing, message: "\(configuration.server.authority): \(step.name) took longer than \(Int(step.limit.inSeconds)) s"))
+      policy.abandoned(step, at: now)
+      tellReconnecting("\(configuration.server.authority): \(step.name) took longer than \(Int(step.limit.inSeconds)) s")
     case nil: break
     }
     arm()
@@ -136,8 +144,8 @@ public final class TunnelClient {
     dialer = nil
     login?.cancel()
     login = nil
-    // A session whose tunnels were never confirmed is of no use.
-    if let driver, driver.isAttached { driver.detach() }
+    // A session whose tunnels were never confirmed is of no use: what was asked and answered is lost with the lane.
+    if !hasAllTunnels { forgetSession() }
   }
 
   private func attemptFailed(_ failure: DialFailure) {
@@ -179,11 +187,16 @@ public final class TunnelClient {
       generation = 0
       startSession(on: lane)
     case .resumed(let generation):
+      // Its time may have run out while we asked.
+      guard let driver, secret != nil else {
+        lane.close()
+        return attemptFailed(DialFailure(kind: .passing, message: "\(configuration.server.authority): the session came back too late"))
+      }
       self.generation = generation
       sessionTimer?.cancel()
       policy.succeeded()
       arm()
-      driver?.attach(lane, resumed: true)
+      driver.attach(lane, resumed: true)
       if let outageStart { observer?.client(self, event: .resumed(outage: loop.now - outageStart)) }
       online()
     case .refused(let error):
@@ -195,6 +208,7 @@ public final class TunnelClient {
   }
 
   private func refused(_ error: ControlError) {
+    if !hasAllTunnels { forgetSession(saying: error.message) }
     if error.isFinal {
       return fail(.init(kind: error.code == .nameInvalid ? .usage : .refused, message: error.message))
     }
@@ -203,7 +217,7 @@ public final class TunnelClient {
   }
 
   private func startSession(on lane: Lane) {
-    let driver = SessionDriver(role: .client, pool: pool, loop: loop)
+    let driver = SessionDriver(role: .client, limits: configuration.limits, pool: pool, loop: loop)
     driver.owner = self
     self.driver = driver
     context = OriginContext(driver: driver, pool: pool, observer: observer?.wantsRequests == true ? self : nil)
@@ -215,7 +229,6 @@ public final class TunnelClient {
       var request = TunnelRequest(
         request: index, isHTTP: tunnel.isHTTP, subdomain: tunnel.subdomain, remotePort: tunnel.remotePort, basicAuth: tunnel.basicAuth)
       if tunnel.subdomain == nil { request.previousName = names[index] }
-      if !tunnel.isHTTP && tunnel.remotePort == nil { request.remotePort = nil }
       send(.create(request))
     }
   }
@@ -223,8 +236,9 @@ public final class TunnelClient {
   private func granted(_ grant: TunnelGrant) {
     guard grants[grant.request] == nil, locals.indices.contains(grant.request) else { return }
     grants[grant.request] = grant
-    guard grants.count == locals.count else { return }
+    // Each is served as soon as it stands: visitors may be there already.
     context?.setTunnels(Dictionary(grants.values.map { ($0.tunnel, locals[$0.request]) }) { first, _ in first })
+    guard hasAllTunnels else { return }
     policy.succeeded()
     arm()
     let before = urls
@@ -248,15 +262,27 @@ public final class TunnelClient {
     lastReason = ""
   }
 
-  private func forgetSession() {
+  private var hasAllTunnels: Bool { grants.count == locals.count }
+
+  /// - Parameter farewell: what the relay is told if a lane is there, so that it need not wait for us; then `completion`.
+  private func forgetSession(saying farewell: String? = nil, _ completion: @escaping () -> Void = {}) {
+    sessionTimer?.cancel()
     secret = nil
-    let old = driver
+    grants = [:]
+    guard let old = driver else { return completion() }
     driver = nil
-    old?.owner = nil
-    old?.endAllStreams(.sessionEnded)
-    old?.detach()
+    old.owner = nil
+    old.endAllStreams(.sessionEnded)
     context?.end()
     context = nil
+    guard let farewell, old.isAttached else {
+      old.detach()
+      return completion()
+    }
+    let scratch = ByteBuffer()
+    ControlMessage.end(reason: farewell).encode(to: scratch)
+    old.sendControl(scratch.bytes)
+    old.detachAfterFlush(completion)
   }
 
   private func send(_ message: ControlMessage) {
@@ -270,7 +296,7 @@ public final class TunnelClient {
   private func fail(_ failure: TunnelEvent.Failure) {
     guard !isOver else { return }
     finish()
-    forgetSession()
+    forgetSession(saying: failure.message)
     observer?.client(self, event: .failed(failure))
   }
 
@@ -314,9 +340,13 @@ extension TunnelClient: SessionDriverOwner {
   public func sessionLostLane(_ reason: String) {
     guard !isOver else { return }
     if outageStart == nil { outageStart = loop.now }
-    sessionTimer?.set(after: driver?.session.limits.resumeLimit ?? .seconds(30))
-    let hadTunnels = grants.count == locals.count
-    if hadTunnels { policy.lost(at: loop.now) } else { policy.attemptFailed(at: loop.now) }
+    if hasAllTunnels {
+      sessionTimer?.set(after: configuration.limits.resumeLimit)
+      policy.lost(at: loop.now)
+    } else {
+      forgetSession()
+      policy.attemptFailed(at: loop.now)
+    }
     tellReconnecting("the connection to the relay is lost: \(reason)")
     arm()
   }

@@ -31,6 +31,8 @@ public struct TunnelClientConfiguration: Sendable {
   /// An HTTP proxy for the relay (CONNECT), by HTTPS_PROXY for https servers, HTTP_PROXY for http ones, NO_PROXY and loopback excepted.
   public var proxy: ServerURL?
   public var tunnels: [TunnelSpecification]
+  /// Windows and times of the session; the defaults are the protocol's.
+  public var limits = SessionLimits()
   /// Seeds the jitter of retries.
   public var seed: UInt64
 

@@ -63,18 +63,11 @@ final class OriginContext {
   /// The relay's numbers for our tunnels; set anew with each session.
   func setTunnels(_ tunnels: [UInt16: LocalTunnel]) { tunnelsByNumber = tunnels }
 
-  func tlsContext(for target: OriginTarget) -> TLSContext? {
-    guard target.usesTLS else { return nil }
-    do throws(TLSError) {
-      if target.verifiesCertificate {
-        if verifyingTLS == nil { verifyingTLS = try TLSContext() }
-        return verifyingTLS
-      }
-      if trustingTLS == nil { trustingTLS = try TLSContext(clientTrusting: .insecure) }
-      return trustingTLS
-    } catch {
-      return nil
-    }
+  func tlsContext(verifying: Bool) throws(TLSError) -> TLSContext {
+    if let made = verifying ? verifyingTLS : trustingTLS { return made }
+    let made = try TLSContext(clientTrusting: verifying ? .systemStore : .insecure)
+    if verifying { verifyingTLS = made } else { trustingTLS = made }
+    return made
   }
 
   func originIsUp(_ tunnel: LocalTunnel) {

@@ -74,10 +74,12 @@ final class OriginDialer: TCPStreamOwner {
       return finish(.failure(OriginFailure(code: .originUnreachable, reason: error.description)))
     }
     if case .loopbackPort = tunnel.target.address { tunnel.prefersIPv6 = SocketAddress.peer(of: stream.fileDescriptor)?.family == .ipv6 }
-    guard let tls = context.tlsContext(for: tunnel.target) else { return finish(.success(stream)) }
+    guard tunnel.target.usesTLS else { return finish(.success(stream)) }
     stream.owner = self
     self.stream = stream
     do throws(TLSError) {
+      // Never plain text because TLS could not be set up.
+      let tls = try context.tlsContext(verifying: tunnel.target.verifiesCertificate)
       try stream.startTLS(tls, serverName: tunnel.target.serverName, alpn: ["http/1.1"])
     } catch {
       return finish(.failure(OriginFailure(code: .originTLS, reason: error.message)))

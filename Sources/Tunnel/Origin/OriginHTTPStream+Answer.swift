@@ -25,6 +25,8 @@ extension OriginHTTPStream {
   }
 
   private func readHead(_ socket: TCPStream, _ budget: inout Int) -> Bool {
+    // Interim answers are bounded like a body: a service could send them for ever.
+    if status != 0 && context.driver.sendCapacity(id) == 0 { return false }
     let input = headInput.isEmpty ? context.answer : headInput
     if headInput.isEmpty { input.removeAll() }
     switch socket.read(into: input, atMost: Self.headReadByteCount) {

@@ -35,6 +35,8 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   /// What took the stream over, within the call that found out.
   private var raw: OriginTCPStream?
   var requestEnded = false
+  /// Of a body of known length: what the relay still owes. A byte more would begin a request of its own at the service.
+  private var bodyRemaining: UInt64 = 0
   var answer = Answer.head
   var chunks = ChunkedDecoder()
   /// What is left of the data record whose header has been written: a body of known length needs few of them.
@@ -64,8 +66,8 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     self.id = id
     drain.begin(id)
     isOver = false
-    raw = nil
     requestEnded = false
+    bodyRemaining = 0
     answer = .head
     isReused = false
     gotAnswerByte = false
@@ -93,11 +95,11 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
         switch event {
         case .head(let kind, let payload):
           try receiveHead(kind, bytes, payload, out)
-          if let raw { return raw.streamReceived(bytes.extracting(offset..<bytes.count)) }
+          if raw != nil { return handOver(bytes.extracting(offset..<bytes.count)) }
         case .collectedHead(let kind):
           let collected = records.collected
           try receiveHead(kind, collected.bytes, 0..<collected.count, out)
-          if let raw { return raw.streamReceived(bytes.extracting(offset..<bytes.count)) }
+          if raw != nil { return handOver(bytes.extracting(offset..<bytes.count)) }
         case .data(let range): sendBody(bytes.extracting(range), out)
         }
       }
@@ -112,9 +114,10 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     switch kind {
     case .open where request == nil: try open(bytes, payload, out)
     case .trailers where request != nil && !requestEnded:
+      guard bodyRemaining == 0 else { throw .malformed("the body is shorter than announced") }
       requestEnded = true
-      if request?.body == .unknown { try OriginRequest.writeChunkedEnd(bytes, trailers: payload, to: out) }
-      awaitAnswer()
+      if request?.body == .unknown && answer != .done { try OriginRequest.writeChunkedEnd(bytes, trailers: payload, to: out) }
+      if answer == .head { awaitAnswer() }
     default: throw .malformed("record out of order")
     }
   }
@@ -127,6 +130,7 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     self.tunnel = tunnel
     let request = try OriginRequest.write(bytes, payload: payload, host: tunnel.target.hostHeader, to: out)
     self.request = request
+    if case .known(let count) = request.body { bodyRemaining = count }
     if context.observer != nil {
       method = bytes.string(in: open.method)
       target = bytes.string(in: open.target)
@@ -155,14 +159,26 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     finish(keeping: false)
   }
 
+  private func handOver(_ rest: Span<UInt8>) {
+    let stream = raw
+    raw = nil
+    if !rest.isEmpty { stream?.streamReceived(rest) }
+  }
+
   /// A piece of the body, framed for the service.
   private func sendBody(_ body: Span<UInt8>, _ out: ByteBuffer) {
     guard let request, !requestEnded else { return fail(.protocolViolation) }
-    if answer == .done { return }  // the answer is complete: nobody reads this any more
+    if answer == .done {
+      // The answer is complete, nobody reads this any more; the service may still wait for it, so its connection serves no other request.
+      keepsConnection = false
+      return finishIfDone()
+    }
     switch request.body {
     case .none: fail(.protocolViolation)
     case .known:
-      if out.isEmpty || body.count < 4096 && socket == nil {
+      guard UInt64(body.count) <= bodyRemaining else { return fail(.protocolViolation) }
+      bodyRemaining -= UInt64(body.count)
+      if out.isEmpty {
         forward(body)
       } else if body.count <= 4096 {
         out.append(body)
@@ -267,7 +283,10 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   func use(_ stream: TCPStream) {
     socket = stream
     stream.owner = self
-    flushPending()
+    if !pending.isEmpty {
+      flushPending()
+      if !isOver { reportDrain() }
+    }
     if !isOver && stream.isReadable { readAnswer() }
   }
 
@@ -316,6 +335,7 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     }
     dialer?.cancel()
     dialer = nil
+    drain.end()
     if let socket {
       if keeping { tunnel?.pool.put(socket) } else { socket.close() }
     }

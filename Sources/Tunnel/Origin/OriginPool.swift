@@ -25,11 +25,20 @@ public final class OriginPool: TCPStreamOwner {
   }
 
   func put(_ stream: TCPStream) {
+    // A read that asked for just the rest of an answer has not seen that nothing follows: one more look is cheaper than a connection.
+    if stream.isReadable && !Self.isSilent(stream) { return stream.close() }
     guard stream.isOpen, !stream.isReadable, idle.count < Self.idleLimit else { return stream.close() }
     stream.owner = self
     idle.append((stream, stream.loop.now))
     if timer == nil { timer = LoopTimer(stream.loop) { [unowned self] now in self.expire(now) } }
     if idle.count == 1 { timer?.set(at: stream.loop.now + Self.idleTime) }
+  }
+
+  /// Whether there is nothing to read, not even an end.
+  private static func isSilent(_ stream: TCPStream) -> Bool {
+    var byte: UInt8 = 0
+    // SAFETY: one byte of this frame, for the length of the call.
+    return unsafe withUnsafeMutableBytes(of: &byte) { unsafe stream.read(into: $0) } == .wouldBlock
   }
 
   public func streamIsReady(_ stream: TCPStream) {
