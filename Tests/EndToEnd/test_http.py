@@ -330,9 +330,15 @@ class Heads(StandCase):
         for host in (name, name.upper(), name + ".", f"{name}:{self.port}", f"{name}:1"):
             self.assertEqual(fetch(self.port, host, "/bytes/1").status, 200, host)
 
-    def test_absolute_targets_win_over_host(self):
-        answer = raw(self.port, f"GET http://{self.host}/bytes/3 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-        self.assertTrue(answer.endswith(body_of(3)) and b" 200 " in answer[:20], answer)
+    def test_absolute_targets_name_the_host(self):
+        """Where Host says the same or nothing; a Host that differs is refused (`Smuggling`, by the checklist of section 3.5)."""
+        for version, host in (("1.1", f"Host: {self.host}\r\n"), ("1.1", f"Host: {self.host.upper()}\r\n"), ("1.0", "")):
+            with self.subTest(version=version, host=host):
+                answer = raw(self.port, f"GET http://{self.host}/bytes/3 HTTP/{version}\r\n{host}Connection: close\r\n\r\n".encode())
+                self.assertTrue(answer.endswith(body_of(3)) and b" 200 " in answer[:20], answer)
+        got = raw(self.port, f"GET http://{self.host}?x=1 HTTP/1.1\r\nHost: {self.host}\r\nConnection: close\r\n\r\n".encode())
+        self.assertIn(b" 200 ", got[:20])
+        self.assertEqual(self.origin.seen[-1].target, "/?x=1")
 
     def test_big_heads_up_to_the_limit(self):
         fields = [(f"X-{i}", "v" * 500) for i in range(50)]
@@ -486,6 +492,9 @@ class Smuggling(StandCase):
         ("fragment", "GET /{mark}#x HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         ("control byte in the target", "GET /{mark}\x7f HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         ("target without slash", "GET {mark} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        ("absolute form with another Host", "GET http://{host}/{mark} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        ("absolute form to another Host", "GET http://localhost/{mark} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        ("absolute form with userinfo", "GET http://a@{host}/{mark} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         ("asterisk for GET", "GET * HTTP/1.1\r\nHost: {host}\r\nX: {mark}\r\n\r\n"),
         ("no Host", "GET /{mark} HTTP/1.1\r\nX: y\r\n\r\n"),
         ("two Hosts", GET + "Host: {host}\r\n\r\n"),
