@@ -104,7 +104,10 @@ public final class SessionDriver: LaneOwner {
         run.append(next)
         index += 1
       }
-      handlers[id]?.streamReceived(bytes, pieces: run)
+      if handlers[id]?.streamReceived(bytes, pieces: run) != true {
+        // One by one, asking each time: the first may hand the stream to another handler (a 101, TCP behind its head), or end it.
+        for piece in run { dispatch(.data(id, piece), bytes) }
+      }
       pieces = run
     }
   }
@@ -236,7 +239,7 @@ public final class SessionDriver: LaneOwner {
   public func wantsDrainReport(_ id: StreamID) -> Bool { session.wantsDrainReport(id) }
 
   /// See `Session.drained`.
-  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64, pathRoundTrip: UInt64) {
+  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64? = nil, pathRoundTrip: UInt64) {
     session.drained(id, upTo: offset, acknowledged: acknowledged, pathRoundTrip: pathRoundTrip, at: loop.now)
     if session.hasOutput(at: loop.now) { lane?.scheduleFlush() }
   }

@@ -9,7 +9,8 @@ public protocol StreamHandler: AnyObject {
   /// Bytes of the stream, in order. They are gone after the call: keep what cannot be passed on, and report what drained.
   func streamReceived(_ bytes: Span<UInt8>)
   /// The same for several pieces of `bytes` that arrived together, in order: a chance to pass them on in one system call.
-  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>])
+  /// - Returns: false when none of them was taken: they come one by one.
+  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool
   /// The peer finished its direction.
   func streamEnded()
   /// The stream is dead and forgotten.
@@ -19,9 +20,7 @@ public protocol StreamHandler: AnyObject {
 }
 
 extension StreamHandler {
-  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
-    for piece in pieces { streamReceived(bytes.extracting(piece)) }
-  }
+  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool { false }
 }
 
 /// Who owns a session: accepts streams and control messages, and decides what a lost lane means.

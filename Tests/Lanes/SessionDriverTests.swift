@@ -38,6 +38,29 @@ private let hello = Array("hello".utf8)
     }
   }
 
+  @Test("a handler may hand its stream on between two pieces that arrived together")
+  func handingOver() async throws {
+    try await onLoop { loop in
+      let pair = DriverPair(loop)
+      try pair.join()
+      let (first, second) = (RecordingHandler(), RecordingHandler())
+      pair.clientOwner.makeHandler = { id in
+        first.onData = { pair.client.setHandler(id, second) }
+        return first
+      }
+      let id = pair.relay.open(hello.span, RecordingHandler())!
+      for part in [UInt8(1), 2] {
+        pair.relay.lane?.flushNow()  // a frame of its own, all of which one read finds
+        let piece = [part]
+        pair.relay.send(id, piece.span)
+      }
+      #expect(await loop.until { second.received == [1, 2] })
+      #expect(first.received == hello)
+      first.onData = nil
+      pair.end()
+    }
+  }
+
   @Test("an older lane is fenced: what it still brings is dropped, and its end does not matter")
   func fencing() async throws {
     try await onLoop { loop in

@@ -7,12 +7,9 @@ internal import CausewayWire
 
 extension VisitorConnection {
   /// In the middle of a body that needs no framing the pieces are nothing but body: one system call takes them all.
-  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
+  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool {
     let total = pieces.reduce(0) { $0 + $1.count }
-    guard phase == .exchange, answerStarted, unsent.isEmpty, stream.isWritable, total <= records.bodyRemaining, takesWhole(total) else {
-      for piece in pieces { streamReceived(bytes.extracting(piece)) }
-      return
-    }
+    guard phase == .exchange, answerStarted, unsent.isEmpty, stream.isWritable, total <= records.bodyRemaining, takesWhole(total) else { return false }
     handled &+= UInt64(total)
     records.skipBody(total)
     if case .length(let left) = body { body = .length(left - UInt64(total)) }
@@ -23,9 +20,12 @@ extension VisitorConnection {
       sendDeadline = now + ingress.limits.sendProgress
       watch(sendDeadline)
       unsent.append(bytes, pieces: pieces, skipping: count)
-    case .failed: return visitorGone()
+    case .failed:
+      visitorGone()
+      return true
     }
     noteDrain()
+    return true
   }
 
   /// Whether so many body bytes go to the visitor as they are, and are not the last.

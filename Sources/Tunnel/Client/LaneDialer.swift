@@ -137,7 +137,8 @@ final class LaneDialer: TCPStreamOwner {
       case .established: upgrade()
       case .failed(let error):
         let hint = error.code == .unknownAuthority || error.code == .certificateSelfSigned ? " (--ca FILE)" : ""
-        fail(DialFailure(kind: error.isCertificateRefused ? .lasting : .passing, message: "TLS to \(server): \(error.message)\(hint)"))
+        let isLasting = error.isCertificateRefused || error.code == .notTLS
+        fail(DialFailure(kind: isLasting ? .lasting : .passing, message: "TLS to \(server): \(error.message)\(hint)"))
       }
     case .proxy, .upgrade: readAnswer(stream)
     }
