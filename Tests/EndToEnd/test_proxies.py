@@ -91,6 +91,36 @@ class TLS(Case):
                 proto = [v for n, v in visitor.response().json()["fields"] if n.lower() == "x-forwarded-proto"]
                 self.assertEqual(proto, ["https"])
 
+    def test_truncation_stays_visible_over_tls(self):
+        import ssl
+
+        client = self.client("--ca", self.pair.ca)
+        context = ssl.create_default_context(cafile=str(self.pair.ca))
+        for target, version, is_whole in (
+            ("/untilclose/70000", "1.0", True), ("/die/70000?as=close&by=rst", "1.0", False), ("/die/70000?as=chunked&by=fin", "1.0", False),
+            ("/die/70000?as=chunked&by=fin", "1.1", False), ("/die/70000?as=length&by=fin", "1.1", False),
+        ):  # fmt: skip
+            with self.subTest(target=target, version=version), Visitor(self.relay.port, f"{client.host}:{client.port}") as visitor:
+                visitor.connection = context.wrap_socket(visitor.connection, server_hostname=client.host, suppress_ragged_eofs=False)
+                visitor.request("GET", target, version=f"HTTP/{version}")
+                try:
+                    answer = visitor.response()
+                    self.assertEqual(answer.complete, is_whole)
+                except ssl.SSLError:
+                    self.assertFalse(is_whole)
+
+    def test_no_early_answer_is_lost_over_tls(self):
+        import ssl
+
+        client = self.client("--ca", self.pair.ca)
+        context = ssl.create_default_context(cafile=str(self.pair.ca))
+        for _ in range(20):
+            with Visitor(self.relay.port, f"{client.host}:{client.port}") as visitor:
+                visitor.connection = context.wrap_socket(visitor.connection, server_hostname=client.host)
+                visitor.request("POST", "/early/413", [("Content-Length", 2 * MIB)])
+                visitor.send(bytes(2 * MIB))
+                self.assertEqual(visitor.response().status, 413)
+
     def test_an_unknown_authority_ends_the_first_connect_with_69(self):
         client = self.client(ready=False)
         self.assertEqual(client.process.wait(10), 69)
