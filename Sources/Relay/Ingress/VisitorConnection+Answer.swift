@@ -9,7 +9,8 @@ extension VisitorConnection {
   /// In the middle of a body that needs no framing the pieces are nothing but body: one system call takes them all.
   func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool {
     let total = pieces.reduce(0) { $0 + $1.count }
-    guard phase == .exchange, answerStarted, unsent.isEmpty, stream.isWritable, total <= records.bodyRemaining, takesWhole(total) else { return false }
+    guard phase == .exchange, answerStarted, unsent.isEmpty, stream.isWritable, total <= records.bodyRemaining, takesWhole(total)
+    else { return false }
     handled &+= UInt64(total)
     records.skipBody(total)
     if case .length(let left) = body { body = .length(left - UInt64(total)) }
