@@ -89,7 +89,8 @@ extension VisitorConnection {
 
   private func receiveAnswerHead(_ bytes: Span<UInt8>, _ payload: Range<Int>, _ out: ByteBuffer) throws(RecordError) {
     let mayPersist = !ingress.isDraining && !visitorFinished && canDiscardUpload
-    let response = try VisitorResponse.append(bytes, payload, to: facts, mayPersist: mayPersist, into: out)
+    let response = try VisitorResponse.append(
+      bytes, payload, to: facts, mayPersist: mayPersist, at: { WallTime.current.seconds }, into: out)
     switch response.kind {
     case .informational, .withheld:
       if response.status == 100 { awaitsContinue = false }
@@ -219,7 +220,7 @@ extension VisitorConnection {
     let keeps = facts.keepsAlive && !refusal.closes && canDiscardUpload && !ingress.isDraining && !visitorFinished
     let out = ingress.output
     out.removeAll()
-    RefusalPage.append(refusal, format, to: facts, keepsAlive: keeps, scratch: ingress.text, into: out)
+    RefusalPage.append(refusal, format, to: facts, keepsAlive: keeps, at: WallTime.current.seconds, scratch: ingress.text, into: out)
     flushOutput(out)
     endExchange(keeps)
   }
@@ -228,7 +229,7 @@ extension VisitorConnection {
     let keeps = facts.keepsAlive && canDiscardUpload && !ingress.isDraining
     let out = ingress.output
     out.removeAll()
-    RefusalPage.appendOK(text, to: facts, keepsAlive: keeps, scratch: ingress.text, into: out)
+    RefusalPage.appendOK(text, to: facts, keepsAlive: keeps, at: WallTime.current.seconds, scratch: ingress.text, into: out)
     flushOutput(out)
     endExchange(keeps)
   }
