@@ -61,6 +61,7 @@ let package = Package(
     // Tests, one folder for each module
     .target(name: "CausewayLoopTesting", dependencies: ["CausewayBase", "CausewayLinuxIO"], path: "Tests/LoopTesting", swiftSettings: settings),
     tests("Base", []),
+    tests("Simulation", ["CausewayBase"]),
     tests("Crypto", []),
     tests("Telemetry", ["CausewayBase"]),
     tests("Support", ["CLinux", "CausewayBase"]),
@@ -69,7 +70,7 @@ let package = Package(
     tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),
     tests("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
     tests("Lanes", ["CausewayBase", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLoopTesting"]),
-    tests("Tunnel", ["CausewayBase", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayLoopTesting"]),
-    tests("Relay", ["CausewayBase", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting"]),
+    tests("Tunnel", ["CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayLoopTesting"]),
+    tests("Relay", ["CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting"]),
   ]
 )

@@ -16,6 +16,11 @@ public final class ChunkPool {
   private var freeSmall = FreeList()
   private var freeLarge = FreeList()
 
+  /// Blocks in the hands of queues, and free ones: for tests and metrics.
+  package private(set) var lentCount = 0
+  package var freeSmallCount: Int { freeSmall.count }
+  package var freeLargeCount: Int { freeLarge.count }
+
   public init() {}
 
   private struct FreeList {
@@ -24,11 +29,13 @@ public final class ChunkPool {
   }
 
   func take(large: Bool) -> Chunk {
+    lentCount += 1
     if large { return Self.take(&freeLarge, Self.largeByteCount) }
     return Self.take(&freeSmall, Self.smallByteCount)
   }
 
   func give(_ chunk: Chunk) {
+    lentCount -= 1
     if chunk.capacity == Self.largeByteCount {
       Self.give(chunk, &freeLarge, Self.keptLargeLimit)
     } else {
@@ -82,7 +89,7 @@ public final class ChunkPool {
     guard let raw = unsafe malloc(headerByteCount + capacity) else { fatalError("out of memory: \(capacity) bytes") }
     let header = unsafe raw.bindMemory(to: Header.self, capacity: 1)
     unsafe header.initialize(to: Header(next: nil, capacity: capacity, begin: 0, end: 0))
-    return Chunk(header: header)
+    return unsafe Chunk(header: header)
   }
 
   // SAFETY for every access below: the holder of a Chunk owns its allocation until `deallocate`.

@@ -47,13 +47,29 @@
     }
   }
 
+  /// Appends what pieces of `bytes` hold behind their first `skipped` bytes: the rest of a gathered write.
+  public mutating func append(_ bytes: Span<UInt8>, pieces: [Range<Int>], skipping skipped: Int) {
+    var skip = skipped
+    for piece in pieces {
+      if skip >= piece.count {
+        skip -= piece.count
+        continue
+      }
+      append(bytes.extracting(piece.lowerBound + skip..<piece.upperBound))
+      skip = 0
+    }
+  }
+
   /// A block's rest below this is left unused by `withFreeSpace`: better than a system call for a few bytes.
   static let worthwhileByteCount = 16 * 1024
 
-  /// Lets `body` write (a `read` from a socket) straight into the queue. It gets 1...`maximum` bytes and returns how many it wrote.
-  public mutating func withFreeSpace<R>(atMost maximum: Int, _ body: (UnsafeMutableRawBufferPointer) -> (written: Int, result: R)) -> R {
-    precondition(maximum > 0, "asked for no space")
-    let chunk = roomyTail(expecting: maximum, atLeast: min(maximum, Self.worthwhileByteCount))
+  /// Lets `body` write (a `read` from a socket) straight into the queue. It gets `minimum`...`maximum` contiguous bytes and returns how
+  /// many it wrote.
+  public mutating func withFreeSpace<R>(
+    atLeast minimum: Int = 1, atMost maximum: Int, _ body: (UnsafeMutableRawBufferPointer) -> (written: Int, result: R)
+  ) -> R {
+    precondition(minimum > 0 && minimum <= maximum && minimum <= ChunkPool.largeByteCount, "asked for no space, or for more than a block")
+    let chunk = roomyTail(expecting: maximum, atLeast: max(minimum, min(maximum, Self.worthwhileByteCount)))
     let room = min(maximum, chunk.freeCount)
     // SAFETY: the free part of a block that this queue owns.
     let (written, result) = unsafe body(UnsafeMutableRawBufferPointer(start: chunk.payload(at: chunk.end), count: room))
@@ -75,7 +91,8 @@
       let inside = Int(position - chunkOffset)
       let part = min(left, chunk.count - inside)
       // SAFETY: the block holds `chunk.count` bytes from `begin`; `part` stays inside.
-      unsafe buffer.append(Span(_unsafeElements: UnsafeBufferPointer(start: UnsafePointer(chunk.payload(at: chunk.begin + inside)), count: part)))
+      unsafe buffer.append(
+        Span(_unsafeElements: UnsafeBufferPointer(start: UnsafePointer(chunk.payload(at: chunk.begin + inside)), count: part)))
       left -= part
       position += UInt64(part)
       if left == 0 { break }
@@ -87,6 +104,11 @@
 
   /// The first contiguous run of held bytes, at most a block; `body` returns how many of them it consumed, and they are dropped.
   public mutating func consumeFirstRun<R>(_ body: (Span<UInt8>) -> (consumed: Int, result: R)) -> R? {
+    while let chunk = head, chunk.count == 0, let next = chunk.next {  // a block that was taken for more room and never filled
+      head = next
+      cursor = nil
+      pool.give(chunk)
+    }
     guard let chunk = head else { return nil }
     // SAFETY: the filled part of a block that this queue owns, for the length of the call.
     let span = unsafe Span(_unsafeElements: UnsafeBufferPointer(start: UnsafePointer(chunk.payload(at: chunk.begin)), count: chunk.count))
@@ -104,7 +126,7 @@
       if startOffset + available > offset {
         chunk.begin += Int(offset - startOffset)
         startOffset = offset
-        cursor = nil
+        forgetOldCursor()
         return
       }
       startOffset += available
@@ -112,7 +134,7 @@
       pool.give(chunk)
       if startOffset == offset { break }
     }
-    cursor = nil
+    forgetOldCursor()
     if startOffset == endOffset { removeAll() }
   }
 
@@ -126,6 +148,11 @@
     tail = nil
     cursor = nil
     startOffset = endOffset
+  }
+
+  /// A cursor stays valid while its block is whole and held: acknowledgements then do not make sequential reading walk again.
+  private mutating func forgetOldCursor() {
+    if let old = cursor, old.offset < startOffset { cursor = nil }
   }
 
   private mutating func roomyTail(expecting count: Int, atLeast minimum: Int = 1) -> Chunk {

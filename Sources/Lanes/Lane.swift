@@ -143,7 +143,12 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
       case .failed(let error): return fail(error.message)
       }
     }
-    input.trim(above: 4096)
+  }
+
+  /// Gives buffers back that are empty: called while the lane is quiet, so that a busy one keeps them.
+  public func trim() {
+    input.trim()
+    output.trim()
   }
 
   private func deliver() {
@@ -184,7 +189,6 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
       }
     }
     guard output.isEmpty else { return }
-    output.trim(above: 4096)
     if closesAfterFlush && !isLingering && !isClosed { beginLingering() }
   }
 

@@ -20,7 +20,9 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   private weak var owner: (any RawPipeOwner)?
   private let brokenCode: ResetCode
   private var pending: ChunkQueue
-  private let drain: DrainReporter
+  private var drain = DrainReporter()
+  /// Stream bytes taken so far, records before the pipe included.
+  private var handled: UInt64
   private var streamIsOver = false
   private var socketIsOver = false
   private var isFinished = false
@@ -29,9 +31,11 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   public private(set) var bytesFromSocket: UInt64 = 0
 
   /// Takes over `socket` and the handling of stream `id`. Reading begins in the next turn.
-  /// - Parameter brokenCode: what the other side is told when the socket breaks.
+  /// - Parameters:
+  ///   - handledBefore: bytes of the stream that somebody else has taken before the pipe (its records).
+  ///   - brokenCode: what the other side is told when the socket breaks.
   public init(
-    _ driver: SessionDriver, _ id: StreamID, _ socket: TCPStream, pool: ChunkPool, owner: (any RawPipeOwner)? = nil,
+    _ driver: SessionDriver, _ id: StreamID, _ socket: TCPStream, pool: ChunkPool, owner: (any RawPipeOwner)? = nil, handledBefore: UInt64 = 0,
     brokenCode: ResetCode = .originAborted
   ) {
     self.brokenCode = brokenCode
@@ -40,8 +44,8 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
     self.socket = socket
     self.owner = owner
     pending = ChunkQueue(pool: pool)
-    drain = DrainReporter(driver: driver)
-    drain.begin(id)
+    handled = handledBefore
+    socket.setNotSentLowWater(DrainReporter.notSentLowWater)
     socket.owner = self
     driver.setHandler(id, self)
     socket.continueSoon()
@@ -52,6 +56,7 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   public func streamReceived(_ bytes: Span<UInt8>) {
     guard !isFinished else { return }
     bytesToSocket += UInt64(bytes.count)
+    handled += UInt64(bytes.count)
     var written = 0
     if pending.isEmpty && socket.isWritable {
       switch socket.write(bytes) {
@@ -60,6 +65,22 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
       }
     }
     if written < bytes.count { pending.append(bytes.extracting(written..<bytes.count)) }
+    reportDrain()
+  }
+
+  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
+    guard !isFinished else { return }
+    let total = pieces.reduce(0) { $0 + $1.count }
+    bytesToSocket += UInt64(total)
+    handled += UInt64(total)
+    var written = 0
+    if pending.isEmpty && socket.isWritable {
+      switch socket.write(bytes, pieces: pieces) {
+      case .bytes(let count): written = count
+      case .failed: return breakOff()
+      }
+    }
+    if written < total { pending.append(bytes, pieces: pieces, skipping: written) }
     reportDrain()
   }
 
@@ -91,7 +112,7 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   }
 
   private func reportDrain() {
-    if !streamIsOver { drain.note(handled: driver.session.receivedByteCount(id), pending: pending.count, socket: socket) }
+    if !streamIsOver { drain.note(id, handled: handled, pending: pending.count, socket: socket, to: driver) }
   }
 
   // MARK: Socket to stream
@@ -99,14 +120,10 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   public func streamIsReady(_ stream: TCPStream) {
     guard !isFinished else { return }
     if !pending.isEmpty && socket.isWritable { flush() }
-    if !isFinished { socketIsOver ? lookForReset() : readAvailable() }
-  }
-
-  /// Behind an end only a reset can come; nothing else would tell while we have nothing to write.
-  private func lookForReset() {
-    var byte: UInt8 = 0
-    // SAFETY: one byte of this frame, for the length of the call.
-    if case .failed = unsafe withUnsafeMutableBytes(of: &byte, { unsafe socket.read(into: $0) }) { breakOff() }
+    if isFinished { return }
+    // A reset behind its end: no read will find it, and we may have nothing to write for long.
+    if socketIsOver && socket.hasFailed { return breakOff() }
+    readAvailable()
   }
 
   private func flush() {
@@ -156,7 +173,6 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
 
   private func finish() {
     isFinished = true
-    drain.end()
     pending.removeAll()
     owner?.pipeEnded(self)
   }

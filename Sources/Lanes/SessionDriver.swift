@@ -11,6 +11,7 @@ public final class SessionDriver: LaneOwner {
   public private(set) var lane: Lane?
   private var handlers: [StreamID: any StreamHandler] = [:]
   private var events: [SessionEvent] = []
+  private var pieces: [Range<Int>] = []
   private var timer: LoopTimer?
 
   public init(role: SessionRole, limits: SessionLimits = SessionLimits(), pool: ChunkPool, loop: EventLoop) {
@@ -20,6 +21,8 @@ public final class SessionDriver: LaneOwner {
   }
 
   public var isAttached: Bool { lane != nil }
+  /// Streams that somebody handles: for tests, which watch that none is left.
+  package var handlerCount: Int { handlers.count }
 
   // MARK: Lanes
 
@@ -72,15 +75,38 @@ public final class SessionDriver: LaneOwner {
       used = try session.receive(bytes, at: loop.now, into: &batch)
     } catch {
       // What came before the fault counts as received, so it must be delivered: the session may go on over another lane.
-      for event in batch { dispatch(event, bytes) }
+      dispatch(batch, bytes)
       lose("the other side broke the protocol: \(error)")
       return bytes.count
     }
-    for event in batch { dispatch(event, bytes) }
+    dispatch(batch, bytes)
     events = batch
     if lane != nil && session.hasOutput(at: loop.now) { lane?.scheduleFlush() }
     rearm()
     return used
+  }
+
+  /// Hands events on; data of one stream in a row as one call.
+  private func dispatch(_ batch: [SessionEvent], _ bytes: Span<UInt8>) {
+    var index = 0
+    while index < batch.count {
+      guard case .data(let id, let range) = batch[index], index + 1 < batch.count, case .data(id, _) = batch[index + 1] else {
+        dispatch(batch[index], bytes)
+        index += 1
+        continue
+      }
+      var run = pieces
+      pieces = []
+      run.removeAll(keepingCapacity: true)
+      run.append(range)
+      index += 1
+      while index < batch.count, run.count < TCPStream.pieceLimit, case .data(id, let next) = batch[index] {
+        run.append(next)
+        index += 1
+      }
+      handlers[id]?.streamReceived(bytes, pieces: run)
+      pieces = run
+    }
   }
 
   private func dispatch(_ event: SessionEvent, _ bytes: Span<UInt8>) {
@@ -126,8 +152,12 @@ public final class SessionDriver: LaneOwner {
     guard lane != nil else { return }
     guard session.advance(to: now) else { return lose("nothing was heard for \(Int(session.limits.deadAfterSilence.inSeconds)) s") }
     if session.hasOutput(at: now) { lane?.scheduleFlush() }
+    if now.nanoseconds(since: session.lastReceived) > Self.quietNanoseconds { lane?.trim() }
     rearm()
   }
+
+  /// A lane without a byte for so long gives its buffers back.
+  private static let quietNanoseconds: UInt64 = 1_000_000_000
 
   private func rearm() {
     guard let deadline = session.nextDeadline else { return }
@@ -206,8 +236,8 @@ public final class SessionDriver: LaneOwner {
   public func wantsDrainReport(_ id: StreamID) -> Bool { session.wantsDrainReport(id) }
 
   /// See `Session.drained`.
-  public func drained(_ id: StreamID, upTo offset: UInt64, pathRoundTrip: UInt64) {
-    session.drained(id, upTo: offset, pathRoundTrip: pathRoundTrip, at: loop.now)
+  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64, pathRoundTrip: UInt64) {
+    session.drained(id, upTo: offset, acknowledged: acknowledged, pathRoundTrip: pathRoundTrip, at: loop.now)
     if session.hasOutput(at: loop.now) { lane?.scheduleFlush() }
   }
 

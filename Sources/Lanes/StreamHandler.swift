@@ -8,12 +8,20 @@ public import CausewayTunnelCore
 public protocol StreamHandler: AnyObject {
   /// Bytes of the stream, in order. They are gone after the call: keep what cannot be passed on, and report what drained.
   func streamReceived(_ bytes: Span<UInt8>)
+  /// The same for several pieces of `bytes` that arrived together, in order: a chance to pass them on in one system call.
+  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>])
   /// The peer finished its direction.
   func streamEnded()
   /// The stream is dead and forgotten.
   func streamReset(_ code: ResetCode)
   /// `SessionDriver.sendCapacity` is above zero again.
   func streamWritable()
+}
+
+extension StreamHandler {
+  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
+    for piece in pieces { streamReceived(bytes.extracting(piece)) }
+  }
 }
 
 /// Who owns a session: accepts streams and control messages, and decides what a lost lane means.

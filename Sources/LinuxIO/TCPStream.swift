@@ -65,11 +65,14 @@ public final class TCPStream: EventHandler {
   /// A write may take bytes. Cleared when the kernel took fewer than offered.
   public var isWritable: Bool { tls.map(\.isWritable) ?? socketIsWritable }
   public var isOpen: Bool { descriptor >= 0 }
+  /// The kernel reported an error. Behind an end that was read already nothing else tells: reads go on finding that end.
+  public private(set) var hasFailed = false
   public var fileDescriptor: CInt { descriptor }
 
   public func handle(_ readiness: Readiness) {
     guard descriptor >= 0 else { return }
     if readiness.isEmpty { willContinue = false }
+    if readiness.contains(.failed) { hasFailed = true }
     if let tls {
       tls.handle(readiness)
       if !tls.isHandshaking { owner?.streamIsReady(self) }
@@ -139,6 +142,37 @@ public final class TCPStream: EventHandler {
       unsafe second.withUnsafeBufferPointer { b in unsafe shim_send_two(descriptor, a.baseAddress, a.count, b.baseAddress, b.count) }
     }
     return outcome(of: result, offered: first.count + second.count)
+  }
+
+  /// Pieces that one call of `write(_:pieces:)` takes at most.
+  public static let pieceLimit = 64
+
+  /// Writes pieces of one buffer in one system call (up to `pieceLimit`): what arrived together but with something in between.
+  public func write(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> WriteOutcome {
+    guard descriptor >= 0 else { return .failed(SystemError(EPIPE, "sendmsg")) }
+    if tls != nil || pieces.count == 1 { return writeOneByOne(bytes, pieces) }
+    var offered = 0
+    for piece in pieces.prefix(Self.pieceLimit) {
+      precondition(piece.upperBound <= bytes.count, "piece outside the buffer")
+      offered += piece.count
+    }
+    // SAFETY: every piece lies inside the span (checked), which outlives the call; a Range<Int> is its two bounds, in order.
+    let result = unsafe bytes.withUnsafeBytes { base in
+      unsafe pieces.withUnsafeBytes { bounds in
+        unsafe shim_send_pieces(descriptor, base.baseAddress, bounds.assumingMemoryBound(to: Int.self).baseAddress, CInt(clamping: pieces.count))
+      }
+    }
+    return outcome(of: result, offered: offered)
+  }
+
+  private func writeOneByOne(_ bytes: Span<UInt8>, _ pieces: [Range<Int>]) -> WriteOutcome {
+    var total = 0
+    for piece in pieces {
+      guard case .bytes(let count) = write(bytes.extracting(piece)) else { return total > 0 ? .bytes(total) : .failed(SystemError(EPIPE, "send")) }
+      total += count
+      if count < piece.count { break }
+    }
+    return .bytes(total)
   }
 
   private func outcome(of result: Int, offered: Int) -> WriteOutcome {

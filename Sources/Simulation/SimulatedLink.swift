@@ -30,14 +30,20 @@ public struct SimulatedLink: Sendable {
   /// Puts a datagram on the path. Like a network it never refuses: what does not survive is only counted.
   public mutating func send(_ datagram: Span<UInt8>, at now: Instant) {
     statistics.sent += 1
-    guard !random.happens(conditions.loss) else { return statistics.lost += 1 }
+    guard !random.happens(conditions.loss) else {
+      statistics.lost += 1
+      return
+    }
     // SAFETY: copied within the call.
     var payload = unsafe datagram.withUnsafeBufferPointer { source in unsafe [UInt8](source) }
     if random.happens(conditions.truncation) && !payload.isEmpty {
       payload.removeLast(Int.random(in: 1...payload.count, using: &random))
       statistics.truncated += 1
     }
-    guard inFlightByteCount + payload.count <= conditions.queueByteCount else { return statistics.overflowed += 1 }
+    guard inFlightByteCount + payload.count <= conditions.queueByteCount else {
+      statistics.overflowed += 1
+      return
+    }
     let copies = random.happens(conditions.duplication) ? 2 : 1
     statistics.duplicated += copies - 1
     for _ in 0..<copies {

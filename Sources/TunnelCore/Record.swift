@@ -61,6 +61,16 @@ public struct RecordParser: ~Copyable {
 
   public init() {}
 
+  /// Body bytes left of the data record that has begun; 0 when the next byte is something else.
+  public var bodyRemaining: Int { hasHeader && kind == .data ? remaining : 0 }
+
+  /// Takes `count` bytes of the body, at most `bodyRemaining`, without looking at them.
+  public mutating func skipBody(_ count: Int) {
+    precondition(count <= bodyRemaining, "skipped more than the body")
+    remaining -= count
+    if remaining == 0 { hasHeader = false }
+  }
+
   /// Whether the last record is whole: an end of the stream elsewhere is a truncation.
   public var isBetweenRecords: Bool { headerCount == 0 && !hasHeader }
 

@@ -4,7 +4,7 @@ extension Session {
   /// Takes bytes of the present connection and appends what follows from them to `events`; ranges point into `bytes`.
   /// - Returns: how many bytes were used. The rest is the beginning of a frame: give it again with more behind it.
   public func receive(_ bytes: Span<UInt8>, at now: Instant, into events: inout [SessionEvent]) throws(SessionError) -> Int {
-    heartbeat.received(at: now)
+    if !bytes.isEmpty { heartbeat.received(at: now) }
     var offset = 0
     while offset < bytes.count {
       if receiver.remaining > 0 {
@@ -33,53 +33,81 @@ extension Session {
     return offset
   }
 
-  private func beginData(_ header: FrameHeader, at streamOffset: UInt64, into events: inout [SessionEvent], at now: Instant) throws(SessionError) {
+  private func beginData(_ header: FrameHeader, at streamOffset: UInt64, into events: inout [SessionEvent], at now: Instant)
+    throws(SessionError)
+  {
     let count = header.payloadByteCount - FrameHeader.offsetByteCount
-    receiver = ReceiverState(stream: header.stream, remaining: count, endsStream: header.flags.contains(.end), isDropped: false)
-    if streams[header.stream] == nil {
-      guard role == .client, header.stream > highestStream else {
-        // Frames of a stream that we reset or finished may still be under way.
-        guard header.stream != 0, header.stream <= highestStream else { throw .unexpectedFrame("data for stream \(header.stream), never opened") }
-        receiver.isDropped = true
-        return
-      }
-      guard streamOffset == 0, count > 0 else { throw .offsetMismatch(header.stream) }
-      guard streams.count < limits.maximumStreams else { throw .tooManyStreams }
-      highestStream = header.stream
-      streams[header.stream] = StreamState(id: header.stream, pool: pool, limits: limits)
-      events.append(.opened(header.stream))
+    let endsStream = header.flags.contains(.end)
+    guard !awaitsPeerSynchronization else { throw .unexpectedFrame("data before synchronize") }
+    var known = streams[header.stream]
+    if known == nil { known = try openedByPeer(header, at: streamOffset, into: &events) }
+    guard let stream = known else {
+      receiver = ReceiverState(stream: nil, remaining: count, endsStream: endsStream)
+      return
     }
-    let stream = streams[header.stream]!
+    guard role == .client || stream.isAnnounced else { throw .unexpectedFrame("data for stream \(header.stream), not opened yet") }
     guard !stream.endReceived, streamOffset == stream.received else { throw .offsetMismatch(header.stream) }
     guard stream.received + UInt64(count) <= stream.window.credit else { throw .creditExceeded(header.stream) }
+    receiver = ReceiverState(stream: stream, remaining: count, endsStream: endsStream)
     if count == 0 { receivePart(0..<0, into: &events, at: now) }
+  }
+
+  /// The new stream that a data frame opens, or nil for a dead one's.
+  private func openedByPeer(_ header: FrameHeader, at streamOffset: UInt64, into events: inout [SessionEvent]) throws(SessionError)
+    -> StreamState?
+  {
+    let id = header.stream
+    guard role == .client, id > highestStream else {
+      // Frames of a stream that we reset or finished may still be under way.
+      guard id != 0, id <= highestStream else { throw .unexpectedFrame("data for stream \(id), never opened") }
+      return nil
+    }
+    let count = header.payloadByteCount - FrameHeader.offsetByteCount
+    guard streamOffset == 0, count > 0 else { throw .offsetMismatch(id) }
+    guard count <= limits.initialWindow else { throw .creditExceeded(id) }
+    guard streams.count < limits.maximumStreams else { throw .tooManyStreams }
+    highestStream = id
+    let stream = StreamState(id: id, pool: pool, limits: limits)
+    streams[id] = stream
+    events.append(.opened(id))
+    return stream
   }
 
   /// A piece of the current data frame's payload.
   private func receivePart(_ range: Range<Int>, into events: inout [SessionEvent], at now: Instant) {
-    guard !receiver.isDropped, let stream = streams[receiver.stream] else { return }
+    guard let stream = receiver.stream, !stream.isForgotten else { return }
     stream.received += UInt64(range.count)
     if !range.isEmpty { events.append(.data(stream.id, range)) }
-    if receiver.remaining == 0 && receiver.endsStream {
-      stream.endReceived = true
-      stream.received += 1
-      events.append(.end(stream.id))
+    if receiver.remaining == 0 {
+      receiver.stream = nil
+      if receiver.endsStream { receiveEnd(of: stream, into: &events) }
     }
     markDirty(stream)
     if stream.received - stream.reportedReceived >= UInt64(limits.acknowledgementThreshold) {
       acknowledgeNow = true
     } else if acknowledgementDeadline == nil {
-      acknowledgementDeadline = now + limits.acknowledgementDelay
+      acknowledgementDeadline = now.later(acknowledgementDelay)
     }
     if stream.endReceived { forgetIfDone(stream) }
   }
 
-  private func receiveWhole(_ header: FrameHeader, _ bytes: Span<UInt8>, _ payload: Range<Int>, into events: inout [SessionEvent], at now: Instant)
+  private func receiveEnd(of stream: StreamState, into events: inout [SessionEvent]) {
+    stream.endReceived = true
+    stream.received += 1
+    windowGrowth -= stream.window.growth
+    stream.window.close()
+    events.append(.end(stream.id))
+  }
+
+  private func receiveWhole(
+    _ header: FrameHeader, _ bytes: Span<UInt8>, _ payload: Range<Int>, into events: inout [SessionEvent], at now: Instant
+  )
     throws(SessionError)
   {
     switch header.kind {
     case .data: return  // handled by `beginData`
     case .acknowledge:
+      guard !awaitsPeerSynchronization else { throw .unexpectedFrame("acknowledgement before synchronize") }
       guard payload.count % AckEntry.byteCount == 0 else { throw .malformedFrame("acknowledgement of \(payload.count) bytes") }
       for start in stride(from: payload.lowerBound, to: payload.upperBound, by: AckEntry.byteCount) {
         try acknowledge(AckEntry(bytes, at: start), into: &events, at: now)
@@ -103,6 +131,7 @@ extension Session {
       events.append(.control(payload))
     case .synchronize:
       guard awaitsPeerSynchronization else { throw .unexpectedFrame("synchronize outside a resume") }
+      synchronizationDeadline = now + limits.deadAfterSilence
       guard payload.count % AckEntry.byteCount == 0 else { throw .malformedFrame("synchronize of \(payload.count) bytes") }
       for start in stride(from: payload.lowerBound, to: payload.upperBound, by: AckEntry.byteCount) {
         try synchronize(AckEntry(bytes, at: start), at: now)
@@ -118,8 +147,7 @@ extension Session {
       stream.acknowledged = entry.received
       stream.queue.drop(upTo: min(entry.received, stream.queue.endOffset))
     }
-    if entry.credit > stream.credit {
-      stream.credit = entry.credit
+    if raiseCredit(of: stream, to: entry) {
       wake(stream, at: now)
       if stream.wantsWritable && capacity(of: stream) > 0 && !stream.isFinished {
         stream.wantsWritable = false
@@ -129,29 +157,46 @@ extension Session {
     forgetIfDone(stream)
   }
 
+  /// However much a peer grants, no stream holds more than `maximumWindow` unacknowledged.
+  /// - Returns: whether the credit grew.
+  private func raiseCredit(of stream: StreamState, to entry: AckEntry) -> Bool {
+    let (ceiling, overflow) = stream.acknowledged.addingReportingOverflow(UInt64(limits.maximumWindow))
+    let credit = min(entry.credit, overflow ? .max : ceiling)
+    guard credit > stream.credit else { return false }
+    stream.credit = credit
+    return true
+  }
+
   // MARK: Resume
 
   private func synchronize(_ entry: AckEntry, at now: Instant) throws(SessionError) {
-    synchronizedStreams.insert(entry.stream)
     guard let stream = streams[entry.stream] else { return }
-    guard entry.received >= stream.acknowledged, entry.received <= stream.sendTotal else { throw .offsetMismatch(entry.stream) }
+    guard entry.received >= stream.acknowledged, entry.received <= stream.sent else { throw .offsetMismatch(entry.stream) }
+    synchronizedStreams.insert(entry.stream)
     if stream.sent > entry.received { counters.bytesReplayed += stream.sent - entry.received }
     stream.acknowledged = entry.received
     stream.sent = entry.received
     stream.queue.drop(upTo: min(entry.received, stream.queue.endOffset))
-    stream.credit = max(stream.credit, entry.credit)
+    _ = raiseCredit(of: stream, to: entry)
   }
 
   /// The peer has told all it knows. What it did not name is finished there, was reset there, or never reached it.
   private func finishSynchronization(peerHighest: StreamID, into events: inout [SessionEvent], at now: Instant) throws(SessionError) {
+    guard role == .client || peerHighest <= highestStream else {
+      throw .unexpectedFrame("synchronize names stream \(peerHighest), never opened")
+    }
     awaitsPeerSynchronization = false
+    synchronizationDeadline = .distantFuture
     events.append(.synchronized)
     for id in streams.keys.sorted() where !synchronizedStreams.contains(id) {
       let stream = streams[id]!
       if role == .relay && id > peerHighest {
-        guard stream.acknowledged == 0 else { throw .offsetMismatch(id) }
-        stream.sent = 0  // never arrived: begin again
+        guard stream.acknowledged == 0, stream.received == 0 else { throw .offsetMismatch(id) }
+        // Never arrived: begin again, in the order of opening whatever it had sent. A later stream that came first would hide it.
+        counters.bytesReplayed += stream.sent
+        stream.sent = 0
         stream.isAnnounced = false
+        stream.burstByteCount = 0
       } else if stream.endReceived && stream.isFinished && stream.sent == stream.sendTotal {
         forget(stream)  // both ends had arrived; only acknowledgements were lost
       } else {

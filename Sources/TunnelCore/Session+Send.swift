@@ -4,9 +4,9 @@ extension Session {
   /// Whether `produce` would append anything now.
   public func hasOutput(at now: Instant) -> Bool {
     guard isAttached else { return false }
-    if mustSynchronize || !pendingControl.isEmpty || !pendingPongs.isEmpty || !pendingResets.isEmpty || heartbeat.wantsPing(at: now) { return true }
+    if mustSynchronize || !pendingControl.isEmpty || !pendingPongs.isEmpty || heartbeat.wantsPing(at: now) { return true }
     if awaitsPeerSynchronization { return false }
-    return acknowledgeNow || !scheduler.isEmpty || (acknowledgementDeadline.map { $0 <= now } ?? false)
+    return !pendingResets.isEmpty || acknowledgeNow || !scheduler.isEmpty || (acknowledgementDeadline.map { $0 <= now } ?? false)
   }
 
   /// Appends frames to `out` until it holds about `target` bytes (at most one frame more) or nothing is ready. Control first,
@@ -26,14 +26,6 @@ extension Session {
     counters.bytesSent += UInt64(out.count - before)
   }
 
-  /// Streams whose producers may go on since the last call; the array is emptied.
-  public func takeWritable(_ body: (StreamID) -> Void) {
-    guard !writable.isEmpty else { return }
-    let ids = writable
-    writable.removeAll(keepingCapacity: true)
-    for id in ids where streams[id] != nil { body(id) }
-  }
-
   /// Queues a control message (an encoded MessagePack map).
   public func sendControl(_ message: Span<UInt8>) {
     FrameHeader.appendControl(message, to: pendingControl)
@@ -41,14 +33,23 @@ extension Session {
 
   // MARK: Time
 
-  /// When `advance` is due: a ping, a late acknowledgement, a death. Nil while detached.
+  /// When `advance` is due: a ping, a late acknowledgement, a death. Nil while detached. After `advance` it lies in the future, also
+  /// when what was due could not be sent yet: `hasOutput` tells that.
   public var nextDeadline: Instant? {
     guard isAttached else { return nil }
-    return min(heartbeat.nextDeadline, acknowledgementDeadline ?? .distantFuture)
+    return min(heartbeat.nextDeadline, acknowledgementDeadline ?? .distantFuture, synchronizationDeadline)
   }
 
-  /// - Returns: false when the connection must be given up: nothing came for `deadAfterSilence`.
-  public func advance(to now: Instant) -> Bool { !isAttached || !heartbeat.isDead(at: now) }
+  /// - Returns: false when the connection must be given up: nothing came for `deadAfterSilence`, or no synchronization after a resume.
+  public func advance(to now: Instant) -> Bool {
+    guard isAttached else { return true }
+    heartbeat.advance(to: now)
+    if let deadline = acknowledgementDeadline, deadline <= now {
+      acknowledgementDeadline = nil
+      acknowledgeNow = true
+    }
+    return !heartbeat.isDead(at: now) && now < synchronizationDeadline
+  }
 
   // MARK: Inside
 
@@ -106,7 +107,8 @@ extension Session {
     let count = min(stream.sendableByteCount, ceiling)
     let endsStream = stream.isFinished && stream.sent + UInt64(count) == stream.queue.endOffset
     if count > 0 || endsStream {
-      FrameHeader(.data, flags: endsStream ? .end : [], payloadByteCount: count + FrameHeader.offsetByteCount, stream: stream.id).write(to: out)
+      FrameHeader(.data, flags: endsStream ? .end : [], payloadByteCount: count + FrameHeader.offsetByteCount, stream: stream.id).write(
+        to: out)
       out.appendBigEndian(stream.sent)
       stream.queue.copy(from: stream.sent, count: count, into: out)
       stream.sent += UInt64(count) + (endsStream ? 1 : 0)

@@ -43,23 +43,26 @@ public final class Session {
   let pendingControl = ByteBuffer()
   /// Streams whose producer may go on, collected for the next `takeWritable`.
   var writable: [StreamID] = []
+  private var writableSpare: [StreamID] = []
   var windowGrowth = 0
   var receiver = ReceiverState()
   public internal(set) var isAttached = false
   var mustSynchronize = false
   var awaitsPeerSynchronization = false
+  /// Our streams that the peer named.
   var synchronizedStreams: Set<StreamID> = []
+  /// When a peer that stopped synchronizing is given up.
+  var synchronizationDeadline = Instant.distantFuture
   var heartbeat: Heartbeat
   var counters = SessionCounters()
+  let acknowledgementDelay: UInt64
 
   /// What `receive` remembers between calls.
   struct ReceiverState {
-    /// A data frame whose payload has only partly arrived.
-    var stream: StreamID = 0
+    /// Whose data frame has only partly arrived; nil: a dead stream's, its bytes are dropped.
+    var stream: StreamState?
     var remaining = 0
     var endsStream = false
-    /// The stream is unknown or dead: its bytes are dropped.
-    var isDropped = false
   }
 
   public init(role: SessionRole, limits: SessionLimits = SessionLimits(), pool: ChunkPool, at now: Instant) {
@@ -68,6 +71,7 @@ public final class Session {
     self.pool = pool
     scheduler = StreamScheduler(limits: limits)
     heartbeat = Heartbeat(limits: limits, at: now)
+    acknowledgementDelay = UInt64(clamping: limits.acknowledgementDelay.wholeNanoseconds)
   }
 
   public var streamCount: Int { streams.count }
@@ -95,8 +99,9 @@ public final class Session {
     mustSynchronize = resumed
     awaitsPeerSynchronization = resumed
     synchronizedStreams.removeAll()
-    scheduler.removeAll()
+    synchronizationDeadline = resumed ? now + limits.deadAfterSilence : .distantFuture
     if resumed {
+      scheduler.removeAll()
       // What was on its way is told by `synchronize` or lost with the connection.
       pendingResets.removeAll()
       pendingPongs.removeAll()
@@ -112,16 +117,23 @@ public final class Session {
   public func detach() {
     isAttached = false
     awaitsPeerSynchronization = false
+    synchronizationDeadline = .distantFuture
     receiver = ReceiverState()
   }
 
   /// Forgets every stream; each is reported.
   public func endAllStreams(_ code: ResetCode, into events: inout [SessionEvent]) {
-    for id in streams.keys.sorted() { events.append(.reset(id, code)) }
-    streams.removeAll()
+    for id in streams.keys.sorted() {
+      forget(streams[id]!)
+      events.append(.reset(id, code))
+    }
     scheduler.removeAll()
+    for stream in dirty { stream.isDirty = false }
     dirty.removeAll()
-    windowGrowth = 0
+    pendingResets.removeAll()
+    writable.removeAll()
+    acknowledgementDeadline = nil
+    acknowledgeNow = false
   }
 
   // MARK: Streams, sending
@@ -163,14 +175,15 @@ public final class Session {
     wake(stream, at: now)
   }
 
-  /// Lets `body` read from a socket straight into the stream's queue, after `prefix` (a record header, filled in by the caller through
-  /// `body`'s first bytes). It gets at most `maximum` bytes.
+  /// Lets `body` read from a socket straight into the stream's queue, behind a record header that it fills in itself. It gets at least
+  /// `minimum` (at most `ChunkPool.largeByteCount`) and at most `maximum` bytes.
   public func appendDirectly<R>(
-    _ id: StreamID, atMost maximum: Int, at now: Instant, _ body: (UnsafeMutableRawBufferPointer) -> (written: Int, result: R)
+    _ id: StreamID, atLeast minimum: Int = 1, atMost maximum: Int, at now: Instant,
+    _ body: (UnsafeMutableRawBufferPointer) -> (written: Int, result: R)
   ) -> R? {
-    guard maximum > 0, let stream = streams[id], !stream.isFinished else { return nil }
+    guard maximum > 0, maximum >= minimum, let stream = streams[id], !stream.isFinished else { return nil }
     let before = stream.queue.endOffset
-    let result = unsafe stream.queue.withFreeSpace(atMost: maximum, body)
+    let result = unsafe stream.queue.withFreeSpace(atLeast: minimum, atMost: maximum, body)
     if stream.queue.endOffset > before { wake(stream, at: now) }
     return result
   }
@@ -191,6 +204,14 @@ public final class Session {
     if isAttached && !mustSynchronize && (stream.isAnnounced || role == .client) { pendingResets.append((id, code)) }
   }
 
+  /// Streams whose producers may go on since the last call.
+  public func takeWritable(_ body: (StreamID) -> Void) {
+    guard !writable.isEmpty else { return }
+    swap(&writable, &writableSpare)
+    for id in writableSpare where streams[id] != nil { body(id) }
+    writableSpare.removeAll(keepingCapacity: true)
+  }
+
   // MARK: Streams, receiving
 
   /// Whether the shell should look how much of this stream has drained and tell it by `drained`.
@@ -199,13 +220,16 @@ public final class Session {
     return stream.window.wantsReport(received: stream.received)
   }
 
-  /// Everything before `offset` (counted in stream bytes received) has left this machine for good.
-  /// - Parameter pathRoundTrip: the drain's own round trip in ns (a visitor's TCP), 0 when unknown.
-  public func drained(_ id: StreamID, upTo offset: UInt64, pathRoundTrip: UInt64, at now: Instant) {
+  /// Everything before `offset` (counted in stream bytes received) has been passed on: the peer may send more.
+  /// - Parameters:
+  ///   - acknowledged: what of it the far TCP has acknowledged; nil when all. Only that lets the window grow.
+  ///   - pathRoundTrip: the far TCP's own round trip in ns, 0 when unknown.
+  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64? = nil, pathRoundTrip: UInt64, at now: Instant) {
     guard let stream = streams[id], !stream.endReceived else { return }
     let growthBefore = stream.window.growth
-    let mustTell = stream.window.drain(
-      upTo: min(offset, stream.received), at: now, roundTrip: heartbeat.minimumRoundTrip + pathRoundTrip, limits: limits,
+    let offset = min(offset, stream.received)
+    let mustTell = stream.window.consume(
+      upTo: offset, drained: min(acknowledged ?? offset, offset), at: now, roundTrip: heartbeat.minimumRoundTrip + pathRoundTrip, limits: limits,
       headroom: limits.windowBudget - windowGrowth)
     windowGrowth += stream.window.growth - growthBefore
     if mustTell {
@@ -236,14 +260,16 @@ public final class Session {
   /// Drops a stream's state. If all of it arrived, `dirty` still holds it for its last acknowledgement.
   func forget(_ stream: StreamState) {
     streams[stream.id] = nil
+    stream.isForgotten = true
     stream.isQueued = false
+    stream.queue.removeAll()  // the scheduler may hold the stream until its turn comes
     windowGrowth -= stream.window.growth
     if !stream.endReceived { stream.isDirty = false }
     counters.streamsClosed += 1
   }
 
   func forgetIfDone(_ stream: StreamState) {
-    if stream.isReceiveDone && stream.isSendDone { forget(stream) }
+    if stream.endReceived && stream.isSendDone { forget(stream) }
   }
 }
 

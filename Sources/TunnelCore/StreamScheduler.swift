@@ -3,11 +3,17 @@ import CausewayBase
 /// Who sends next: streams that sent little lately first, in order; then bulk streams by deficit round robin (Shreedhar and
 /// Varghese 1996), so that a small answer never waits behind more than a frame or two of a download.
 struct StreamScheduler {
-  private let limits: SessionLimits
+  private let sharedFrame: Int
+  private let sparseBurst: Int
+  private let sparseIdle: UInt64
   private var sparse = StreamQueue()
   private var bulk = StreamQueue()
 
-  init(limits: SessionLimits) { self.limits = limits }
+  init(limits: SessionLimits) {
+    sharedFrame = limits.sharedFrame
+    sparseBurst = limits.sparseBurst
+    sparseIdle = UInt64(clamping: limits.sparseIdle.wholeNanoseconds)
+  }
 
   var isEmpty: Bool { sparse.isEmpty && bulk.isEmpty }
   /// Whether anyone but the stream just taken waits.
@@ -17,11 +23,11 @@ struct StreamScheduler {
   mutating func add(_ stream: StreamState, at now: Instant) {
     guard !stream.isQueued else { return }
     stream.isQueued = true
-    if now.nanoseconds(since: stream.lastSent) > UInt64(limits.sparseIdle.wholeNanoseconds) { stream.burstByteCount = 0 }
-    if stream.burstByteCount < limits.sparseBurst {
+    if now.nanoseconds(since: stream.lastSent) > sparseIdle { stream.burstByteCount = 0 }
+    if stream.burstByteCount < sparseBurst {
       sparse.append(stream)
     } else {
-      stream.deficit = limits.sharedFrame
+      stream.deficit = sharedFrame
       bulk.append(stream)
     }
   }
@@ -35,12 +41,12 @@ struct StreamScheduler {
 
   /// Puts back a stream that was served `byteCount` bytes and has more.
   mutating func putBack(_ stream: StreamState) {
-    if stream.burstByteCount < limits.sparseBurst {
+    if stream.burstByteCount < sparseBurst {
       sparse.append(stream)
     } else if stream.deficit > 0 {
       bulk.prepend(stream)
     } else {
-      stream.deficit += limits.sharedFrame
+      stream.deficit += sharedFrame
       bulk.append(stream)
     }
   }
@@ -57,8 +63,15 @@ struct StreamQueue {
 
   var isEmpty: Bool { head == items.count }
 
-  mutating func append(_ stream: StreamState) { items.append(stream) }
+  mutating func append(_ stream: StreamState) {
+    if head >= 64 && head * 2 > items.count {
+      items.removeFirst(head)
+      head = 0
+    }
+    items.append(stream)
+  }
 
+  /// Puts back what was just taken: there is room before the others, or nobody else.
   mutating func prepend(_ stream: StreamState) {
     if head > 0 {
       head -= 1
@@ -75,9 +88,6 @@ struct StreamQueue {
     head += 1
     if head == items.count {
       items.removeAll(keepingCapacity: true)
-      head = 0
-    } else if head >= 64 && head * 2 > items.count {
-      items.removeFirst(head)
       head = 0
     }
     return stream

@@ -27,6 +27,8 @@ final class StreamState {
   var reportedReceived: UInt64 = 0
   var window: WindowTuner
   var isDirty = false
+  /// The session has dropped it; queues and a half-received frame may still name it.
+  var isForgotten = false
 
   init(id: StreamID, pool: ChunkPool, limits: SessionLimits) {
     self.id = id
@@ -43,6 +45,4 @@ final class StreamState {
   /// The end may be sent now (it needs no credit).
   var mustSendEnd: Bool { isFinished && sent == queue.endOffset }
   var isSendDone: Bool { isFinished && acknowledged == sendTotal }
-  var isBlockedByCredit: Bool { sent >= credit && queue.endOffset > sent }
-  var isReceiveDone: Bool { endReceived }
 }

@@ -75,7 +75,8 @@ package final class PlainPeer: TCPStreamOwner {
 extension ByteBuffer {
   package var array: [UInt8] {
     let bytes = self.bytes
-    return bytes.indices.map { bytes[$0] }
+    // SAFETY: copied within the call.
+    return unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
   }
 }
 

@@ -82,6 +82,7 @@ import Testing
       ),
       ("relay account add a@b --data d", "relay account add"), ("relay account list", "relay account list"),
       ("relay account disable a@b", "relay account disable"), ("relay account remove a@b", "relay account remove"),
+      ("relay account enable a@b", "relay account enable"), ("relay token list", "relay token list"),
       ("relay token create a@b", "relay token create"), ("relay token revoke 7", "relay token revoke"),
       ("relay name list", "relay name list"),
       ("relay --data d name release n", "relay name release"),

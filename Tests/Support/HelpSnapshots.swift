@@ -217,8 +217,8 @@ let recordedHelpPages = #"""
          causeway relay COMMAND ...
 
   Commands:
-    account  add, list, disable or remove accounts
-    token    create or revoke tokens
+    account  add, list, disable, enable or remove accounts
+    token    create, list or revoke tokens
     name     list or release reserved names
 
   Options:
@@ -254,14 +254,15 @@ let recordedHelpPages = #"""
 
   ====================================================================================================
 
-  causeway relay account: add, list, disable or remove accounts
+  causeway relay account: add, list, disable, enable or remove accounts
 
   Usage: causeway relay account COMMAND ...
 
   Commands:
     add      create an account and print its first token, once
-    list     show accounts, their tokens' ids and what they hold
+    list     show accounts and what they hold
     disable  end an account's sessions and let it in no more
+    enable   let a disabled account in again
     remove   delete an account with its tokens and names
 
   Options:
@@ -288,7 +289,7 @@ let recordedHelpPages = #"""
 
   ====================================================================================================
 
-  causeway relay account list: show accounts, their tokens' ids and what they hold
+  causeway relay account list: show accounts and what they hold
 
   Usage: causeway relay account list [OPTIONS]
 
@@ -305,6 +306,23 @@ let recordedHelpPages = #"""
   causeway relay account disable: end an account's sessions and let it in no more
 
   Usage: causeway relay account disable [OPTIONS] EMAIL
+
+  Arguments:
+    EMAIL  Whose account
+
+  Options:
+        --data DIR  The folder with relay.db, lock and admin.sock (default: causeway/relay in the XDG
+                    state folder)
+    -h, --help      Show this page
+
+  Output:
+        --json  Write JSON lines to stdout
+
+  ====================================================================================================
+
+  causeway relay account enable: let a disabled account in again
+
+  Usage: causeway relay account enable [OPTIONS] EMAIL
 
   Arguments:
     EMAIL  Whose account
@@ -336,12 +354,13 @@ let recordedHelpPages = #"""
 
   ====================================================================================================
 
-  causeway relay token: create or revoke tokens
+  causeway relay token: create, list or revoke tokens
 
   Usage: causeway relay token COMMAND ...
 
   Commands:
     create  add a token to an account and print it, once
+    list    show the tokens' ids, never the tokens
     revoke  forbid a token and end its sessions
 
   Options:
@@ -368,12 +387,26 @@ let recordedHelpPages = #"""
 
   ====================================================================================================
 
+  causeway relay token list: show the tokens' ids, never the tokens
+
+  Usage: causeway relay token list [OPTIONS]
+
+  Options:
+        --data DIR  The folder with relay.db, lock and admin.sock (default: causeway/relay in the XDG
+                    state folder)
+    -h, --help      Show this page
+
+  Output:
+        --json  Write JSON lines to stdout
+
+  ====================================================================================================
+
   causeway relay token revoke: forbid a token and end its sessions
 
   Usage: causeway relay token revoke [OPTIONS] ID
 
   Arguments:
-    ID  The token's id as 'relay account list' shows it, not the token itself
+    ID  The token's id as 'relay token list' shows it, or - with the token on standard input
 
   Options:
         --data DIR  The folder with relay.db, lock and admin.sock (default: causeway/relay in the XDG

@@ -234,6 +234,20 @@ ssize_t shim_send_two(int fd, const void *first, size_t first_count, const void 
   return result < 0 ? -errno : result;
 }
 
+ssize_t shim_send_pieces(int fd, const void *base, const intptr_t *bounds, int count) {
+  struct iovec pieces[64];
+  if (count > 64) count = 64;
+  for (int i = 0; i < count; i++) {
+    pieces[i].iov_base = (char *)base + bounds[2 * i];
+    pieces[i].iov_len = (size_t)(bounds[2 * i + 1] - bounds[2 * i]);
+  }
+  struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
+  ssize_t result;
+  do result = sendmsg(fd, &message, MSG_NOSIGNAL);
+  while (result < 0 && errno == EINTR);
+  return result < 0 ? -errno : result;
+}
+
 int shim_unacknowledged_bytes(int fd) {
   int value = 0;
   return ioctl(fd, SIOCOUTQ, &value) < 0 ? -errno : value;

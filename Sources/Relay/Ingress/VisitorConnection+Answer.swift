@@ -6,6 +6,37 @@ internal import CausewayTunnelCore
 internal import CausewayWire
 
 extension VisitorConnection {
+  /// In the middle of a body that needs no framing the pieces are nothing but body: one system call takes them all.
+  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
+    let total = pieces.reduce(0) { $0 + $1.count }
+    guard phase == .exchange, answerStarted, unsent.isEmpty, stream.isWritable, total <= records.bodyRemaining, takesWhole(total) else {
+      for piece in pieces { streamReceived(bytes.extracting(piece)) }
+      return
+    }
+    handled &+= UInt64(total)
+    records.skipBody(total)
+    if case .length(let left) = body { body = .length(left - UInt64(total)) }
+    ingress.counters.bytesToVisitors &+= UInt64(total)
+    switch stream.write(bytes, pieces: pieces) {
+    case .bytes(total): break
+    case .bytes(let count):
+      sendDeadline = now + ingress.limits.sendProgress
+      watch(sendDeadline)
+      unsent.append(bytes, pieces: pieces, skipping: count)
+    case .failed: return visitorGone()
+    }
+    noteDrain()
+  }
+
+  /// Whether so many body bytes go to the visitor as they are, and are not the last.
+  private func takesWhole(_ count: Int) -> Bool {
+    switch body {
+    case .length(let left): UInt64(count) < left
+    case .untilClose: true
+    case .none, .chunked: false
+    }
+  }
+
   func streamReceived(_ bytes: Span<UInt8>) {
     guard phase == .exchange else { return }
     handled &+= UInt64(bytes.count)
@@ -109,7 +140,10 @@ extension VisitorConnection {
     stopTimer()
     stream.setKeepAlive(idle: .seconds(75))
     stream.setUserTimeout(.zero)  // a pause is no fault here
-    let pipe = RawPipe(driver, id, stream, pool: ingress.pool, owner: self, brokenCode: .cancelled)
+    // What the pipe is given first (our head, what waited) counts as its own; before it came what is left.
+    let given = UInt64(unsent.count + out.count + rest.count)
+    let pipe = RawPipe(
+      driver, id, stream, pool: ingress.pool, owner: self, handledBefore: handled - min(handled, given), brokenCode: .cancelled)
     self.pipe = pipe
     while !unsent.isEmpty {
       _ = unsent.consumeFirstRun { run -> (consumed: Int, result: Void) in
@@ -122,8 +156,6 @@ extension VisitorConnection {
     if !rest.isEmpty { pipe.streamReceived(rest) }
     if let held { driver.send(id, held.bytes) }
     held = nil
-    drainReporter?.end()
-    drainReporter = nil
     routeHost = []
     route = nil
   }

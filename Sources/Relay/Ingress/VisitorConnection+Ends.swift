@@ -10,8 +10,6 @@ extension VisitorConnection {
     guard phase != .closed else { return }
     id = 0
     driver = nil
-    drainReporter?.end()
-    drainReporter = nil
     decoder = nil
     rate = nil
     waitUntil = .distantFuture
@@ -107,8 +105,6 @@ extension VisitorConnection {
     unsent.removeAll()
     held = nil
     driver = nil
-    drainReporter?.end()
-    drainReporter = nil
     pipe = nil
     ingress.remove(self)
   }

@@ -77,6 +77,7 @@ extension VisitorConnection {
     facts.isWebSocket = head.upgrade == .webSocket
     format = PageFormat(head, bytes)
     awaitsContinue = head.expectsContinue
+    uploadRecord = 0
     switch head.framing {
     case .none, .untilClose: upload = .done
     case .length(let length): upload = length == 0 ? .done : .length(length)

@@ -51,8 +51,10 @@ extension VisitorConnection {
       finishPiece(driver, left, count, record)
       return
     }
-    switch driver.sendFrom(stream, id, atMost: wanted, asRecord: true) {
+    if uploadRecord == 0 { beginUploadRecord(driver, left) }
+    switch driver.sendFrom(stream, id, atMost: min(wanted, uploadRecord), asRecord: false) {
     case .bytes(let count):
+      uploadRecord -= count
       received(count, &budget)
       let record = ingress.record
       record.removeAll()
@@ -60,6 +62,15 @@ extension VisitorConnection {
     case .wouldBlock: return
     case .end, .failed: visitorGone()
     }
+  }
+
+  /// One record for as much of the body as fits one: its bytes then need no header of their own.
+  private func beginUploadRecord(_ driver: SessionDriver, _ left: UInt64) {
+    uploadRecord = Int(min(left, UInt64(Record.maximumDataByteCount)))
+    let record = ingress.record
+    record.removeAll()
+    Record.appendHeader(.data, payloadByteCount: uploadRecord, to: record)
+    driver.send(id, record.bytes)
   }
 
   /// Sends `record` and, when the body is complete, its end.

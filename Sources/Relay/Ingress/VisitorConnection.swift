@@ -73,6 +73,8 @@ final class VisitorConnection: TCPStreamOwner, StreamHandler, RouteWaiter, RawPi
   var facts = RequestFacts()
   var format = PageFormat.plain
   var upload = Upload.done
+  /// What is left of the data record whose header has been written.
+  var uploadRecord = 0
   var decoder: UploadDecoder?
   var rate: BodyRate?
   /// The visitor waits for 100 before it sends its body.
@@ -86,7 +88,7 @@ final class VisitorConnection: TCPStreamOwner, StreamHandler, RouteWaiter, RawPi
   var body = VisitorBody.none
   var keepsAlive = false
   var handled: UInt64 = 0
-  var drainReporter: DrainReporter?
+  var drainReporter = DrainReporter()
   var pipe: RawPipe?
   /// The answer was cut: end without ceremony.
   var isCut = false
@@ -172,12 +174,7 @@ final class VisitorConnection: TCPStreamOwner, StreamHandler, RouteWaiter, RawPi
 
   func noteDrain() {
     guard id != 0, let driver, handled >= UInt64(driver.session.limits.initialWindow / 2) else { return }
-    if drainReporter == nil {
-      let reporter = DrainReporter(driver: driver)
-      reporter.begin(id)
-      drainReporter = reporter
-    }
-    drainReporter?.note(handled: handled, pending: unsent.count, socket: stream)
+    drainReporter.note(id, handled: handled, pending: unsent.count, socket: stream, to: driver)
   }
 
   // MARK: Time

@@ -32,7 +32,13 @@ package enum AdminLists {
           }
           guard parts.count == 2 else { continue }
           json.key(String(parts[0]))
-          if parts[1] == "-" || parts[1] == "never" { json.null() } else if let number = Int(parts[1]) { json.value(number) } else { json.value(String(parts[1])) }
+          if parts[1] == "-" || parts[1] == "never" {
+            json.null()
+          } else if let number = Int(parts[1]) {
+            json.value(number)
+          } else {
+            json.value(String(parts[1]))
+          }
         }
       }
     }

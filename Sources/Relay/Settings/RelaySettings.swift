@@ -59,7 +59,9 @@ package struct RelaySettings: Sendable {
     }
     if let twice = configuration.listen.enumerated().first(where: { index, listen in
       listen.address.port != 0 && configuration.listen[..<index].contains { $0.address == listen.address }
-    }) { throw .usage("--listen: \(twice.element.address) is given twice") }
+    }) {
+      throw .usage("--listen: \(twice.element.address) is given twice")
+    }
     switch (given.certificate, given.key) {
     case (let certificate?, let key?): (configuration.tlsCertificate, configuration.tlsKey) = (certificate.value, key.value)
     case (let certificate?, nil): throw .usage("\(certificate.origin): a certificate needs its private key: give --tls-key too")
@@ -68,7 +70,9 @@ package struct RelaySettings: Sendable {
     }
     let isSecure = configuration.listen.contains { $0.isTLS }
     if isSecure && configuration.tlsCertificate == nil { throw .usage("an https listener needs --tls-cert and --tls-key") }
-    if !isSecure, let certificate = given.certificate { warnings.append("\(certificate.origin): no listener is https, so nobody will see the certificate") }
+    if !isSecure, let certificate = given.certificate {
+      warnings.append("\(certificate.origin): no listener is https, so nobody will see the certificate")
+    }
     for file in [given.certificate, given.key].compactMap(\.self) {
       do throws(SystemError) { _ = try Files.read(file.value) } catch {
         throw CommandFailure(.configuration, "\(file.origin): \(file.value.printable): \(error.message)")
@@ -97,7 +101,9 @@ package struct RelaySettings: Sendable {
   static func address(_ text: String, _ origin: Origin) throws(CommandFailure) -> SocketAddress {
     if text.hasPrefix("localhost:"), let address = SocketAddress("127.0.0.1" + text.dropFirst(9)) { return address }
     if !text.hasPrefix("unix:"), let address = SocketAddress(text) { return address }
-    throw .usage("\(origin): '\(text.printable)' is no address to listen on: write an IP address and a port, like 127.0.0.1:8080, 0.0.0.0:80 or [::]:80")
+    throw .usage(
+      "\(origin): '\(text.printable)' is no address to listen on: write an IP address and a port, like 127.0.0.1:8080, 0.0.0.0:80 or [::]:80"
+    )
   }
 
   // MARK: Names

@@ -36,7 +36,8 @@ struct RelayValues {
   }
 
   private static let keys = [
-    "listen", "public_url", "domain", "data", "tcp_ports", "tls_cert", "tls_key", "trusted_proxy", "metrics", "json", "log_level", "log_format",
+    "listen", "public_url", "domain", "data", "tcp_ports", "tls_cert", "tls_key", "trusted_proxy", "metrics", "json", "log_level",
+    "log_format",
     "log_file", "limits",
   ]
 
@@ -65,11 +66,14 @@ struct RelayValues {
       return Sourced(try node.oneOf(choices), from: Self.origin(node))
     }
     // All are read, also those that a flag wins over: a mistake does not hide behind a flag.
-    let (fileListen, fileProxies) = (try list("listen", "[http://|https://]ADDR:PORT"), try list("trusted_proxy", "a network like 10.0.0.0/8"))
+    let (fileListen, fileProxies) = (
+      try list("listen", "[http://|https://]ADDR:PORT"), try list("trusted_proxy", "a network like 10.0.0.0/8")
+    )
     if listen.isEmpty { listen = fileListen }
     if trustedProxies.isEmpty { trustedProxies = fileProxies }
     let found = (
-      try text("public_url", "a URL"), try text("domain", "a domain"), try path("data"), try text("tcp_ports", "a range A-B"), try path("tls_cert"),
+      try text("public_url", "a URL"), try text("domain", "a domain"), try path("data"), try text("tcp_ports", "a range A-B"),
+      try path("tls_cert"),
       try path("tls_key"), try text("metrics", "ADDR:PORT")
     )
     publicURL = publicURL ?? found.0

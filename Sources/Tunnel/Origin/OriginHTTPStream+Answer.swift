@@ -87,7 +87,7 @@ extension OriginHTTPStream {
     input.removeAll()
     context.driver.send(id, out.bytes)
     if let tunnel { context.originIsUp(tunnel) }
-    let pipe = RawPipe(context.driver, id, socket, pool: context.pool)
+    let pipe = RawPipe(context.driver, id, socket, pool: context.pool, handledBefore: handled)
     _ = pipe  // the driver and the socket hold it
     self.socket = nil
     answer = .done

@@ -31,7 +31,9 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   var request: OriginRequest?
   var records = RecordParser()
   var pending: ChunkQueue
-  var drain: DrainReporter
+  var drain = DrainReporter()
+  /// Stream bytes taken so far.
+  var handled: UInt64 = 0
   /// What took the stream over, within the call that found out.
   private var raw: OriginTCPStream?
   var requestEnded = false
@@ -59,12 +61,12 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   init(_ context: OriginContext) {
     self.context = context
     pending = ChunkQueue(pool: context.pool)
-    drain = DrainReporter(driver: context.driver)
   }
 
   func begin(_ id: StreamID) {
     self.id = id
-    drain.begin(id)
+    drain = DrainReporter()
+    handled = 0
     isOver = false
     requestEnded = false
     bodyRemaining = 0
@@ -82,7 +84,27 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
 
   func streamReceived(_ bytes: Span<UInt8>) {
     guard !isOver else { return }
+    handled += UInt64(bytes.count)
     receiveRecords(bytes)
+    if !isOver { reportDrain() }
+  }
+
+  /// In the middle of a body of known length the pieces are nothing but body: one system call takes them all.
+  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
+    let total = pieces.reduce(0) { $0 + $1.count }
+    guard !isOver, let socket, pending.isEmpty, socket.isWritable, answer != .done, case .known? = request?.body,
+      total <= records.bodyRemaining, UInt64(total) <= bodyRemaining
+    else {
+      for piece in pieces { streamReceived(bytes.extracting(piece)) }
+      return
+    }
+    handled += UInt64(total)
+    records.skipBody(total)
+    bodyRemaining -= UInt64(total)
+    switch socket.write(bytes, pieces: pieces) {
+    case .bytes(let count): if count < total { pending.append(bytes, pieces: pieces, skipping: count) }
+    case .failed(let error): writeFailed(error)
+    }
     if !isOver { reportDrain() }
   }
 
@@ -162,6 +184,7 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   private func handOver(_ rest: Span<UInt8>) {
     let stream = raw
     raw = nil
+    stream?.handledBefore = handled - UInt64(rest.count)
     if !rest.isEmpty { stream?.streamReceived(rest) }
   }
 
@@ -266,7 +289,7 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   }
 
   func reportDrain() {
-    drain.note(handled: context.driver.session.receivedByteCount(id), pending: pending.count, socket: socket)
+    drain.note(id, handled: handled, pending: pending.count, socket: socket, to: context.driver)
   }
 
   func streamIsReady(_ stream: TCPStream) {
@@ -335,7 +358,6 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     }
     dialer?.cancel()
     dialer = nil
-    drain.end()
     if let socket {
       if keeping { tunnel?.pool.put(socket) } else { socket.close() }
     }

@@ -11,6 +11,8 @@ final class OriginTCPStream: StreamHandler {
   private let tunnel: LocalTunnel
   private var early: ChunkQueue
   private var isEnded = false
+  /// Stream bytes before the raw ones: the `open` record.
+  var handledBefore: UInt64 = 0
   private var dialer: OriginDialer?
 
   init(_ context: OriginContext, _ id: StreamID, _ tunnel: LocalTunnel) {
@@ -28,7 +30,7 @@ final class OriginTCPStream: StreamHandler {
     switch result {
     case .failure(let failure): context.driver.reset(id, failure.code)
     case .success(let socket):
-      let pipe = RawPipe(context.driver, id, socket, pool: context.pool)
+      let pipe = RawPipe(context.driver, id, socket, pool: context.pool, handledBefore: handledBefore)
       while !early.isEmpty {
         _ = early.consumeFirstRun { run -> (consumed: Int, result: Void) in
           pipe.streamReceived(run)

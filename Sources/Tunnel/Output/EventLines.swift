@@ -68,7 +68,12 @@ package enum EventLines {
         json.member("tunnel", tunnel)
         json.member("method", method)
         json.member("target", shortened(target))
-        if let status { json.member("status", status) } else { json.key("status"); json.null() }
+        if let status {
+          json.member("status", status)
+        } else {
+          json.key("status")
+          json.null()
+        }
         json.member("duration", rounded(duration))
         if dropped > 0 { json.member("dropped", dropped) }
       case .localDown(let tunnel, let local, let reason):

@@ -56,13 +56,16 @@ package struct ClientSettings: Sendable {
       loaded = fresh
       return fresh
     }
-    var candidates = [arguments.value("server"), environment["CAUSEWAY_SERVER"].map { Sourced($0, from: .environment("CAUSEWAY_SERVER")) }, fileServer]
+    var candidates = [
+      arguments.value("server"), environment["CAUSEWAY_SERVER"].map { Sourced($0, from: .environment("CAUSEWAY_SERVER")) }, fileServer,
+    ]
     if !candidates.contains(where: { $0 != nil }) {
       candidates.append(try stored().server.map { Sourced($0, from: .file(path, line: 1, column: 1)) })
     }
     let server = try ServerChoice(candidates)
     let token = try TokenChoice(
-      for: server.url, file: arguments.value("token-file"), secret: secrets.token, configuration: { () throws(CommandFailure) in try stored() },
+      for: server.url, file: arguments.value("token-file"), secret: secrets.token,
+      configuration: { () throws(CommandFailure) in try stored() },
       configurationPath: path)
     warnings += [server.warning, token.warning].compactMap(\.self)
 
@@ -85,7 +88,8 @@ package struct ClientSettings: Sendable {
     if arguments.flag("insecure") {
       if authorities != nil { throw .usage("--ca and -k exclude each other: the one verifies, the other doesn't") }
       if server.isSecure {
-        warnings.append("-k: the certificate of \(server.origin) is not verified: anyone in between can read and change everything, the token included")
+        warnings.append(
+          "-k: the certificate of \(server.origin) is not verified: anyone in between can read and change everything, the token included")
       }
       return .insecure
     }
@@ -109,7 +113,8 @@ package struct ClientSettings: Sendable {
     let password = arguments.value("auth")
     if let password, !password.value.hasPrefix("@") {
       ProgramArguments.overwrite(password.origin)
-      warnings.append("\(password.origin): a password as an argument was visible in ps until now; better \(password.origin) @FILE or CAUSEWAY_BASIC_AUTH")
+      warnings.append(
+        "\(password.origin): a password as an argument was visible in ps until now; better \(password.origin) @FILE or CAUSEWAY_BASIC_AUTH")
     }
     var target = try target(text, true, arguments)
     if let header = arguments.value("host-header") {

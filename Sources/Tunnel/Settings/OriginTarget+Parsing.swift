@@ -32,7 +32,8 @@ extension OriginTarget {
     if path.hasPrefix("//") { path = path.dropFirst(2) }
     guard !path.isEmpty, !path.utf8.contains(0) else { throw TargetError("'\(text.printable)' has no path: write unix:/path/to/socket") }
     guard path.utf8.count <= Self.socketPathByteLimit else {
-      throw TargetError("the socket's path is longer than \(Self.socketPathByteLimit) bytes, the kernel's limit: link to it from a shorter one")
+      throw TargetError(
+        "the socket's path is longer than \(Self.socketPathByteLimit) bytes, the kernel's limit: link to it from a shorter one")
     }
     self.init(address: .unixSocket(String(path)))
   }

@@ -19,7 +19,9 @@ package enum PublicName {
   }
 
   package static func port(_ text: String) -> UInt16? {
-    guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let port = UInt16(text), port > 0 else { return nil }
+    guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let port = UInt16(text), port > 0 else {
+      return nil
+    }
     return port
   }
 }

@@ -17,7 +17,8 @@ package enum StoredSettings {
   package static func update(_ path: String, _ change: (inout ClientConfiguration) -> Void) throws(CommandFailure) {
     do throws(PrivateFile.UpdateError<YAMLError>) {
       try PrivateFile.update(path) { (content: [UInt8]?) throws(YAMLError) -> [UInt8] in
-        var configuration = try content.map { content throws(YAMLError) in try ClientConfiguration(parsing: content, file: path) } ?? ClientConfiguration()
+        var configuration =
+          try content.map { content throws(YAMLError) in try ClientConfiguration(parsing: content, file: path) } ?? ClientConfiguration()
         change(&configuration)
         return Array(configuration.yaml.utf8)
       }

@@ -26,7 +26,9 @@ package struct TokenChoice: Sendable {
         if file.value == "-" {
           content = try PrivateFile.readAll(0, "standard input")
         } else {
-          guard let found = try PrivateFile.read(file.value, isSecret: false) else { throw FileError(path: file.value, reason: "no such file") }
+          guard let found = try PrivateFile.read(file.value, isSecret: false) else {
+            throw FileError(path: file.value, reason: "no such file")
+          }
           content = found
           warning = SecretText.warning(aboutFile: file.value)
         }

@@ -96,7 +96,9 @@ package struct TunnelFile: Sendable {
     let isPlain = name.utf8.allSatisfy { byte in
       (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20) || "-_.".utf8.contains(byte)
     }
-    if !isPlain || name.hasPrefix("-") { return "'\(name.prefix(64).printable)' is no name for a tunnel: use letters, digits, '-', '_' and '.'" }
+    if !isPlain || name.hasPrefix("-") {
+      return "'\(name.prefix(64).printable)' is no name for a tunnel: use letters, digits, '-', '_' and '.'"
+    }
     if TunnelSelection.isFile(name) { return "'\(name)' looks like a file on the command line: end it otherwise" }
     return name.utf8.count > 63 ? "a name has at most 63 characters" : nil
   }

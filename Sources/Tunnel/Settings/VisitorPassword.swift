@@ -18,9 +18,13 @@ package enum VisitorPassword {
     if path.isEmpty { throw .usage("\(place): no file behind '@'") }
     if let folder, !path.hasPrefix("/") { path = folder + "/" + path }
     let content: [UInt8]?
-    do throws(FileError) { content = try PrivateFile.read(path, isSecret: false) } catch { throw CommandFailure(.configuration, "\(place): \(error)") }
+    do throws(FileError) { content = try PrivateFile.read(path, isSecret: false) } catch {
+      throw CommandFailure(.configuration, "\(place): \(error)")
+    }
     guard let content else { throw CommandFailure(.configuration, "\(place): \(path.printable): no such file") }
-    guard let line = SecretText.firstLine(of: content) else { throw .usage("\(path.printable): more than one line, where USER:PASS is expected") }
+    guard let line = SecretText.firstLine(of: content) else {
+      throw .usage("\(path.printable): more than one line, where USER:PASS is expected")
+    }
     return (try hash(credential: line, path.printable), SecretText.warning(aboutFile: path))
   }
 

@@ -10,7 +10,13 @@ internal import CausewaySupport
   let isJSON = arguments.flag("json")
   var text = ""
   for line in answer.output {
-    if !isJSON { text += line + "\n" } else if let list { text += AdminLists.json(line, list) } else { text += AdminLists.json(token: line) }
+    if !isJSON {
+      text += line + "\n"
+    } else if let list {
+      text += AdminLists.json(line, list)
+    } else {
+      text += AdminLists.json(token: line)
+    }
   }
   let isRead = StandardStreams.answer(text)
   for note in answer.notes { StandardStreams.complain(note) }
@@ -43,7 +49,9 @@ private func tokenToRevoke(_ arguments: ParsedArguments) throws(CommandFailure) 
   if id.value == "-" { return .revokeToken(secret: try SecretInput.line(from: .standardInput, "the token")) }
   if Token.resembles(id.value) {
     ProgramArguments.overwrite(id.origin)
-    throw .usage("a token is never an argument, arguments are visible to everyone in ps; give its ID, or the token on standard input: causeway relay token revoke - < FILE")
+    throw .usage(
+      "a token is never an argument, arguments are visible to everyone in ps; give its ID, or the token on standard input: causeway relay token revoke - < FILE"
+    )
   }
   return .revokeToken(id: id.value)
 }

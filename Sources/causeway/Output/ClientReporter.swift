@@ -7,7 +7,11 @@ internal import Glibc
 
 /// Tells the user what happens to a client: the URL on stdout, the story on stderr as a panel or as lines, or JSON lines for a machine.
 final class ClientReporter: TunnelClientObserver {
-  enum Form { case lines, panel(LivePanel), json(JSONLinesOutput) }
+  enum Form {
+    case lines
+    case panel(LivePanel)
+    case json(JSONLinesOutput)
+  }
 
   /// Between two frames of the panel.
   static let frameInterval = Duration.milliseconds(50)
@@ -96,7 +100,7 @@ final class ClientReporter: TunnelClientObserver {
       print(endpoint)
     }
     json(.ready(endpoints.map { .init(name: $0.name, url: $0.url, local: local($0.name)) }))
-    for (name, reason) in down.sorted(by: { $0.key < $1.key }) { json(.localDown(tunnel: name, local: local(name), reason: reason)) }
+    for (name, reason) in down.sorted(by: { $0.key < $1.key }) { tellDown(name, local(name), reason) }
   }
 
   private func resumed(_ outage: Duration, isNewSession: Bool) {
@@ -113,7 +117,9 @@ final class ClientReporter: TunnelClientObserver {
       serial += 1
       panel.totalConnections += 1
       panel.add(
-        .init(serial: serial, time: String(WallClock.local(WallClock.now()).prefix(8)), method: method, target: target, status: status, duration: duration))
+        .init(
+          serial: serial, time: String(WallClock.local(WallClock.now()).prefix(8)), method: method, target: target, status: status,
+          duration: duration))
     case .json(let output):
       output.offerRequest { dropped in
         EventLines.line(
@@ -122,24 +128,35 @@ final class ClientReporter: TunnelClientObserver {
     case .lines: break
     }
     log.debug(
-      "request", ["tunnel": .string(tunnel), "method": .string(method), "target": .string(target), "status": .integer(status ?? 0), "took": .duration(duration)])
+      "request",
+      [
+        "tunnel": .string(tunnel), "method": .string(method), "target": .string(target), "status": .integer(status ?? 0),
+        "took": .duration(duration),
+      ])
   }
 
-  /// Told once until it is up again, whoever noticed first: a visitor's request or the probe.
+  /// Told once until it is up again, whoever noticed first: a visitor's request or the probe. Before the URL stands nobody asks for the
+  /// service, and a refusal by the relay stays the one line it is.
   func localDown(_ tunnel: String, _ target: String, _ reason: String) {
     guard down.updateValue(reason, forKey: tunnel) == nil else { return }
     if let index = panel.tunnels.firstIndex(where: { $0.name == tunnel }) { panel.tunnels[index].isServiceDown = true }
-    if isReady { json(.localDown(tunnel: tunnel, local: target, reason: reason)) }
-    story(.warning, "nothing answers at \(target) (\(reason)): visitors get an error page until the service is there")
+    if isReady { tellDown(tunnel, target, reason) }
     changed()
   }
 
   func localUp(_ tunnel: String, _ target: String) {
     guard down.removeValue(forKey: tunnel) != nil else { return }
     if let index = panel.tunnels.firstIndex(where: { $0.name == tunnel }) { panel.tunnels[index].isServiceDown = false }
-    if isReady { json(.localUp(tunnel: tunnel, local: target)) }
-    story(.info, "\(target) answers")
+    if isReady {
+      json(.localUp(tunnel: tunnel, local: target))
+      story(.info, "\(target) answers")
+    }
     changed()
+  }
+
+  private func tellDown(_ tunnel: String, _ target: String, _ reason: String) {
+    json(.localDown(tunnel: tunnel, local: target, reason: reason))
+    story(.warning, "the service at \(target) is down: visitors get an error page until it is back (\(reason))")
   }
 
   func isDown(_ tunnel: String) -> Bool { down[tunnel] != nil }
@@ -148,6 +165,7 @@ final class ClientReporter: TunnelClientObserver {
   func close(_ reason: String, _ code: ExitCode) {
     ticker = nil
     frame = nil
+    (panel.bytesPerSecondIn, panel.bytesPerSecondOut) = (0, 0)
     if let failure {
       json(.error(message: failure.message, exitCode: code.rawValue))
     } else {

@@ -113,6 +113,9 @@ ssize_t shim_receive(int fd, void *bytes, size_t count);
 ssize_t shim_send(int fd, const void *bytes, size_t count, int more);
 ssize_t shim_send_two(int fd, const void *first, size_t first_count, const void *second, size_t second_count);
 
+/* The same of up to 64 pieces of one buffer: `bounds` has a begin and an end for each. */
+ssize_t shim_send_pieces(int fd, const void *base, const intptr_t *bounds, int count);
+
 /* Bytes written to the socket that its peer has not acknowledged (SIOCOUTQ), or -errno. */
 int shim_unacknowledged_bytes(int fd);
 /* tcpi_rtt in microseconds, or 0. */
