@@ -5,6 +5,7 @@ import pathlib
 import signal
 import stat
 import subprocess
+import threading
 import time
 
 from harness.cases import Case
@@ -214,3 +215,62 @@ class Kills(AccountCase):
             self.relay.restart()
             if token:
                 self.assertIn(f"during{round_}@example.org", self.ok("account", "list"), "a token was told and the account is lost")
+
+
+class Storms(AccountCase):
+    def test_an_outside_reader_takes_nothing_away(self):
+        """A backup tool looks into the database of a running relay: what the relay writes afterwards must be on disk all the same."""
+        self.relay.account("before@example.org")
+        self.integrity()
+        self.relay.account("after@example.org")
+        self.relay.process.kill()
+        self.integrity()
+        self.relay.restart()
+        self.assertIn("after@example.org", self.ok("account", "list"))
+
+    def test_kills_in_the_middle_of_commits(self):
+        """The relay dies at any moment while accounts are added and names registered; what was told is there, and all URLs come back."""
+        token = self.relay.account("many@example.org")
+        clients = [self.client(token) for _ in range(4)]
+        self.addCleanup(setattr, self, "over", True)
+        self.over, told = False, []
+
+        def add(worker):
+            index = 0
+            while not self.over:
+                email = f"storm{worker}.{index}@example.org"
+                code, output, _ = self.relay.admin("account", "add", email)
+                if code == 0 and output:
+                    told.append(email)
+                index += 1
+
+        workers = [threading.Thread(target=add, args=(worker,)) for worker in range(2)]
+        for worker in workers:
+            worker.start()
+        for round_ in range(6):
+            newcomer = self.client(token, "--subdomain", f"storm-{round_}", ready=False)
+            time.sleep(0.05 + 0.037 * round_)
+            self.relay.process.kill()
+            self.integrity()
+            self.restart_against_the_storm()
+            newcomer.wait_ready()
+            clients.append(newcomer)
+        self.over = True
+        for worker in workers:
+            worker.join()
+        self.integrity()
+        self.assertGreater(len(told), 10)
+        listed = self.ok("account", "list")
+        self.assertEqual([email for email in told if f"{email}\t" not in listed], [], "told and lost")
+        for client in clients:
+            self.assertEqual(fetch(self.relay.port, client.host, "/bytes/1").status, 200, client.host)
+            self.assertEqual([line for line in client.process.lines if "url_changed" in line], [])
+
+    def restart_against_the_storm(self):
+        """A command that manages accounts may hold the lock for a moment: the relay waits for it, and says so if it was in vain."""
+        for _ in range(5):
+            try:
+                return self.relay.restart()
+            except AssertionError:
+                time.sleep(0.2)
+        self.fail(self.relay.process.story())
