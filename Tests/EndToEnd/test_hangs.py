@@ -71,7 +71,8 @@ class Hangs(Case):
         started = time.monotonic()
         client = self.client(link, self.secure, "--ca", self.certificates.ca, scheme="https", ready=False)
         client.wait_ready(STEP + 15)
-        self.assertTrue(STEP - 1 < time.monotonic() - started < STEP + SLACK, time.monotonic() - started)
+        self.assertGreater(link.accepted, 1, "nothing was held back")
+        self.assertLess(time.monotonic() - started, STEP + SLACK)
 
     def full(self):
         """A listener whose queue is full: the SYN gets no answer."""
@@ -85,7 +86,7 @@ class Hangs(Case):
             started = time.monotonic()
             words = ("http", self.origin.port)
             client = self.own(Client(*words, server=f"http://127.0.0.1:{port}", token=self.tokens[self.relay], ready=False), "stop")
-            client.process.event("reconnecting", STEP + 5)
+            client.process.find(lambda line: "took longer" in line, STEP + 5, errors=True)
             self.assertLess(time.monotonic() - started, STEP + SLACK)
             for connection in crowd:
                 connection.close()

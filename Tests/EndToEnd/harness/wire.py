@@ -222,6 +222,7 @@ class TappedPair(Pair):
         self.readers = (FrameReader(), FrameReader())
         self.heads: list[bytearray | None] = [bytearray(), bytearray()]
         self.silent = False
+        self.plain = True  # no WebSocket, whose frames are not looked into
         super().__init__(proxy, near, far)
 
     def filter(self, data: bytes, index: int) -> bytes:
@@ -239,6 +240,10 @@ class TappedPair(Pair):
             if index == 1 and self.falls_silent("upgrade"):
                 return b""
             self.heads[index] = None
+            if b"upgrade: websocket" in before.lower():
+                self.plain = False
+        if not self.plain:
+            return data
         for kind, _, _, payload in self.readers[index].feed(rest):
             if kind == CONTROL:
                 message = unpack(payload)[0]
