@@ -66,6 +66,8 @@ public struct ControlError: Error, Equatable, Sendable {
     public static let nameTaken = Code(rawValue: "NAME_TAKEN")
     public static let nameInvalid = Code(rawValue: "NAME_INVALID")
     public static let portUnavailable = Code(rawValue: "PORT_UNAVAILABLE")
+    /// Outside the relay's range: a mistake of the one who asked, not a shortage.
+    public static let portInvalid = Code(rawValue: "PORT_INVALID")
     public static let limitReached = Code(rawValue: "LIMIT_REACHED")
     public static let busy = Code(rawValue: "BUSY")
     public static let sessionEnded = Code(rawValue: "SESSION_ENDED")
@@ -90,7 +92,7 @@ public struct ControlError: Error, Equatable, Sendable {
   /// Whether trying again can't help: the client ends with exit code 69.
   public var isFinal: Bool {
     switch code {
-    case .unauthorized, .versionUnsupported, .nameTaken, .nameInvalid, .portUnavailable: retryAfter == nil
+    case .unauthorized, .versionUnsupported, .nameTaken, .nameInvalid, .portInvalid, .portUnavailable: retryAfter == nil
     default: false
     }
   }

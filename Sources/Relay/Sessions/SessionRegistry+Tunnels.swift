@@ -111,7 +111,8 @@ extension ControlError {
         switch name {
         case .invalid, .reserved: .nameInvalid
         case .taken, .coolingDown: .nameTaken
-        case .portOutOfRange, .portTaken: .portUnavailable
+        case .portOutOfRange: .portInvalid
+        case .portTaken: .portUnavailable
         case .nameLimit, .portLimit, .noPortFree, .noNameFree: .limitReached
         }
       self.init(code, name.message, retryAfter: name.isTemporary ? 30 : nil)

@@ -131,7 +131,7 @@ final class LaneDialer: TCPStreamOwner {
       switch stream.tlsState {
       case .handshaking, .none: return
       case .established: upgrade()
-      case .failed(let error): fail(DialFailure(kind: error.isCertificateRefused ? .lasting : .passing, message: "TLS to \(server): \(error.message)"))
+      case .failed(let error): fail(DialFailure(kind: error.isCertificateRefused || error.code == .notTLS ? .lasting : .passing, message: "TLS to \(server): \(error.message)"))
       }
     case .proxy, .upgrade: readAnswer(stream)
     }

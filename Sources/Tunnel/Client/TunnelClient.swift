@@ -210,7 +210,7 @@ public final class TunnelClient {
   private func refused(_ error: ControlError) {
     if !hasAllTunnels { forgetSession(saying: error.message) }
     if error.isFinal {
-      return fail(.init(kind: error.code == .nameInvalid ? .usage : .refused, message: error.message))
+      return fail(.init(kind: error.code == .nameInvalid || error.code == .portInvalid ? .usage : .refused, message: error.message))
     }
     if !wasReady && error.request != nil { return fail(.init(kind: .temporary, message: error.message)) }
     attemptFailed(DialFailure(kind: .passing, message: error.message, retryAfter: error.retryAfter.map { .seconds($0) }))
