@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE))
 
 from harness.cases import Case  # noqa: E402
 
-CLASS_SECONDS = 60
+CLASS_SECONDS = 420
 PATIENT_JOBS = 4
 
 

@@ -14,7 +14,7 @@ from harness.causeway import Client, Relay, connect
 from harness.http import Closed, Visitor, fetch
 from harness.origin import Origin, TCPService, body_of, hash_of, pages_of
 from harness.processes import proportional_bytes, wait_for
-from harness.proxy import Proxy
+from harness.proxy import Pair, Proxy
 
 MIB = 1 << 20
 STALL = 1 * MIB  # two windows of a stream that nobody drains (64 KiB each), and pages that the allocator keeps
@@ -144,6 +144,35 @@ class Cuts(LinkedCase):
         self.assertEqual(answer.status, 503)
         self.assertTrue(answer.value("retry-after").isdigit())
         self.assertTrue(4.9 < took < 6, took)
+
+
+class Unknowing(Proxy):
+    """Something in the middle that spoils `Upgrade: causeway/3`; `fallbacks` counts the WebSockets that came instead."""
+
+    fallbacks = 0
+
+    def make_pair(self, near, far) -> Pair:
+        return UnknowingPair(self, near, far)
+
+
+class UnknowingPair(Pair):
+    def filter(self, data, index):
+        if index == 0 and self.passed[0] == 0:
+            data = bytes(data)
+            self.proxy.fallbacks += b"Upgrade: websocket" in data
+            return data.replace(b"Upgrade: causeway/3", b"Upgrade: something")
+        return data
+
+
+class CutsInTheFallback(Cuts):
+    """All of the same over WebSocket."""
+
+    def setUp(self):
+        super().setUp()
+        self.link = self.own(Unknowing(self.relay.port), "close")
+
+    def tearDown(self):
+        self.assertGreater(self.link.fallbacks, 0)
 
 
 class Limits(LinkedCase):

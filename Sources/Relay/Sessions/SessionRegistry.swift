@@ -37,7 +37,8 @@ final class SessionRegistry: ControlPath {
   var acceptTCP: ((consuming FileDescriptor, SocketAddress, Route) -> Void)?
 
   init(
-    loop: EventLoop, pool: ChunkPool, routes: RouteTable, store: StoreThread, policy: ReservationPolicy, urls: PublicURLs, metrics: RelayMetrics,
+    loop: EventLoop, pool: ChunkPool, routes: RouteTable, store: StoreThread, policy: ReservationPolicy, urls: PublicURLs,
+    metrics: RelayMetrics,
     log: Logger, limits: SessionLimits = SessionLimits()
   ) {
     self.limits = limits
