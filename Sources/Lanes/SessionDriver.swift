@@ -90,7 +90,9 @@ public final class SessionDriver: LaneOwner {
   private func dispatch(_ batch: [SessionEvent], _ bytes: Span<UInt8>) {
     var index = 0
     while index < batch.count {
-      guard case .data(let id, let range) = batch[index], index + 1 < batch.count, case .data(id, _) = batch[index + 1] else {
+      guard case .data(let id, let range) = batch[index], index + 1 < batch.count, case .data(id, _) = batch[index + 1],
+        let handler = handlers[id]
+      else {
         dispatch(batch[index], bytes)
         index += 1
         continue
@@ -104,7 +106,7 @@ public final class SessionDriver: LaneOwner {
         run.append(next)
         index += 1
       }
-      handlers[id]?.streamReceived(bytes, pieces: run)
+      handler.streamReceived(bytes, pieces: run)
       pieces = run
     }
   }
