@@ -32,7 +32,7 @@ class AccountCase(Case):
 
     def integrity(self):
         for path in pathlib.Path(self.relay.data).glob("*.db"):
-            code, output, errors = run([tool("sqlite3"), path, "pragma integrity_check; pragma foreign_key_check;"])
+            code, output, errors = run([tool("sqlite3"), "-cmd", ".timeout 5000", path, "pragma integrity_check; pragma foreign_key_check;"])
             self.assertEqual((code, output), (0, "ok"), errors)
 
 
