@@ -64,7 +64,7 @@ public struct ReconnectPolicy: Sendable {
   /// The relay itself said how long to wait.
   private var isToldToWait = false
   /// The present step's limit was cut because the network changed under it.
-  private var isDoubted = false
+  public private(set) var isDoubted = false
   private var random: SeededRandom
 
   /// The first attempt is due at once.
