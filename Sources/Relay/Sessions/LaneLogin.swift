@@ -63,7 +63,7 @@ final class LaneLogin: ControlExchangeOwner {
         return
       }
       leave()
-      session.resume(on: lane, token)
+      session.resume(on: lane, token, from: generation)
     default: refuse(ControlError(.protocolError, "unexpected message during login"))
     }
   }

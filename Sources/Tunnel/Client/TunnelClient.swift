@@ -110,7 +110,8 @@ public final class TunnelClient {
     case .abandon(let step):
       abandonAttempt()
       policy.abandoned(step, at: now)
-      tellReconnecting("\(configuration.server.authority): \(step.name) took longer than \(Int(step.limit.inSeconds)) s")
+      let reason = policy.isDoubted ? "did not come on after a network change" : "took longer than \(Int(step.limit.inSeconds)) s"
+      tellReconnecting("\(configuration.server.authority): \(step.name) \(reason)")
     case nil: break
     }
     arm()
