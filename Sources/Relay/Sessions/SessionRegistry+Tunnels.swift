@@ -1,3 +1,4 @@
+internal import CausewayCrypto
 internal import CausewayLanes
 internal import CausewayLinuxIO
 internal import CausewayRelayCore
@@ -13,6 +14,7 @@ extension SessionRegistry {
   func openTunnel(
     _ request: TunnelRequest, for session: RelaySession, avoiding ports: Set<UInt16> = [], _ completion: @escaping TunnelCompletion
   ) {
+    if let fault = Self.fault(of: request.basicAuth, isHTTP: request.isHTTP) { return completion(.failure(fault)) }
     var wanted = NameRequest(account: session.account, avoidedPorts: ports)
     do throws(NameError) {
       if let subdomain = request.subdomain {
@@ -36,6 +38,16 @@ extension SessionRegistry {
       }
     }
     if !isAccepted { completion(.failure(ControlError(.busy, "the relay is busy: try again soon", retryAfter: 2))) }
+  }
+
+  /// A password that cannot be asked for is refused, never ignored: the tunnel's owner relies on it.
+  static func fault(of auth: TunnelRequest.BasicAuth?, isHTTP: Bool) -> ControlError? {
+    guard let auth else { return nil }
+    if !isHTTP { return ControlError(.protocolError, "a TCP tunnel has no place for a password: basic_auth works with protocol http") }
+    if BasicAuthVerifier(auth) != nil { return nil }
+    return ControlError(
+      .protocolError,
+      "basic_auth is malformed: it needs a salt of 16 bytes, a hash of 32, and 1 to \(PasswordVerifier.maximumIterations) iterations")
   }
 
   /// The name is the account's; now it must be free of its other sessions.
@@ -70,7 +82,6 @@ extension SessionRegistry {
   ) {
     let name = reservation.name.text
     let auth = request.basicAuth.flatMap { BasicAuthVerifier($0) }
-    if request.basicAuth != nil && auth == nil { return completion(.failure(ControlError(.protocolError, "basic_auth is malformed"))) }
     let number = session.takeTunnelNumber()
     let route = Route(name: name, tunnel: number, driver: session.driver, basicAuth: auth)
     if request.isHTTP {
