@@ -9,9 +9,6 @@ internal import CausewayWire
 
 /// One client's session at the relay: its account, its tunnels, its secret for a resume. It outlives its lane by `resumeLimit`.
 final class RelaySession: SessionDriverOwner {
-  /// Tunnels in one session.
-  static let tunnelLimit = 64
-
   let account: AccountID
   private(set) var token: TokenHash
   let secret: SessionSecret
@@ -111,8 +108,8 @@ final class RelaySession: SessionDriverOwner {
   }
 
   private func create(_ request: TunnelRequest) {
-    guard tunnels.count + pendingRequests < Self.tunnelLimit else {
-      return refuse(request, ControlError(.limitReached, "a session has at most \(Self.tunnelLimit) tunnels"))
+    guard tunnels.count + pendingRequests < SessionLimits.tunnelLimit else {
+      return refuse(request, ControlError(.limitReached, "a session has at most \(SessionLimits.tunnelLimit) tunnels"))
     }
     pendingRequests += 1
     sessions.openTunnel(request, for: self) { [weak self, weak sessions] result in
