@@ -75,8 +75,6 @@ extension SessionRegistry {
     }
   }
 
-  func holder(of name: String) -> RelaySession? { sessions.values.first { $0.names.contains(name) } }
-
   private func install(
     _ reservation: Reservation, _ request: TunnelRequest, _ session: RelaySession, _ ports: Set<UInt16>, _ completion: @escaping TunnelCompletion
   ) {
@@ -85,16 +83,18 @@ extension SessionRegistry {
     let number = session.takeTunnelNumber()
     let route = Route(name: name, tunnel: number, driver: session.driver, basicAuth: auth)
     if request.isHTTP {
-      routes.install(route)
-      return completion(.success(RelayTunnel(number: number, name: name, url: urls.http(name), port: nil, route: route, listener: nil)))
+      let tunnel = RelayTunnel(number: number, name: name, url: urls.http(name), port: nil, route: route, listener: nil)
+      open(tunnel, of: session)
+      return completion(.success(tunnel))
     }
     guard let port = reservation.tcpPort else { return completion(.failure(ControlError(.portUnavailable, "no TCP port is free"))) }
     do throws(SystemError) {
       let listener = try Listener(urls.tcpAddress(port), on: loop) { [unowned self] descriptor, address in
         acceptTCP?(descriptor, address, route)
       }
-      routes.install(route)
-      completion(.success(RelayTunnel(number: number, name: name, url: urls.tcp(port), port: port, route: route, listener: listener)))
+      let tunnel = RelayTunnel(number: number, name: name, url: urls.tcp(port), port: port, route: route, listener: listener)
+      open(tunnel, of: session)
+      completion(.success(tunnel))
     } catch {
       // Somebody else on this machine has it: take another one, unless it was asked for.
       if request.remotePort == nil && ports.count < Self.portAttempts {
@@ -108,10 +108,18 @@ extension SessionRegistry {
     tunnel.listener?.close()
     tunnel.listener = nil
     routes.remove(tunnel.route)
+    if holders[tunnel.name]?.tunnel === tunnel { holders[tunnel.name] = nil }
   }
 
+  private func open(_ tunnel: RelayTunnel, of session: RelaySession) {
+    holders[tunnel.name] = (session, tunnel)
+    routes.install(tunnel.route)
+  }
+
+  func holder(of name: String) -> RelaySession? { holders[name]?.session }
+
   /// Names in use now, so that their reservations do not run out.
-  var namesInUse: [String] { sessions.values.flatMap(\.names) }
+  var namesInUse: [String] { Array(holders.keys) }
 }
 
 extension ControlError {
