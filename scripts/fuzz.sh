@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuzzes the decoders of Sources/Wire with libFuzzer and the address sanitizer, each from its kept corpus.
+# Fuzzes the decoders of Sources/Wire and Sources/TunnelCore with libFuzzer and the address sanitizer, each from its kept corpus.
 # Usage: scripts/fuzz.sh [SECONDS] [TARGET...]     60 seconds for each of all targets by default
 # One line a target; exit 1 on any finding, whose input is then in Fuzz/.out/findings.
 set -eu
@@ -11,7 +11,8 @@ case "${1:-}" in
 *[!0-9]* ) ;;
 * ) seconds=$1; shift ;;
 esac
-if [ $# -eq 0 ]; then set -- request response chunked websocket messagepack addresses; fi
+all='request response chunked websocket messagepack addresses frames records control'
+if [ $# -eq 0 ]; then set -- $all; fi
 
 out=Fuzz/.out
 mkdir -p "$out/findings"
@@ -23,22 +24,24 @@ flags="-O -swift-version 6 -strict-memory-safety -sanitize=fuzzer,address -parse
 # module NAME SOURCES...: compiles one module into the output folder, when a source is newer than the last time.
 module() {
   name=$1; shift
-  if [ -e "$out/$name.o" ] && [ -z "$(find Sources/Base "$@" -newer "$out/$name.o" -name '*.swift')" ]; then return; fi
+  if [ -e "$out/$name.o" ] && [ -z "$(find Sources/Base Sources/Wire "$@" -newer "$out/$name.o" -name '*.swift')" ]; then return; fi
   swiftc $flags -wmo -emit-module -emit-module-path "$out/$name.swiftmodule" -emit-object -o "$out/$name.o" \
-    -module-name "$name" -I "$out" "$@"
+    -module-name "$name" -I "$out" -I Sources/C/COpenSSL "$@"
 }
 
 module CausewayBase Sources/Base/*.swift
 module CausewayWire Sources/Wire/*.swift
+module CausewayCrypto Sources/Crypto/*.swift
+module CausewayTunnelCore Sources/TunnelCore/*.swift Sources/TunnelCore/*/*.swift
 
 failed=0
 for target in "$@"; do
   if [ ! -e "Fuzz/$target.swift" ] || [ "$target" = Shared ]; then
-    echo "fuzz: no target '$target': choose from request response chunked websocket messagepack addresses" >&2
+    echo "fuzz: no target '$target': choose from $all" >&2
     exit 2
   fi
-  swiftc $flags -wmo -module-name "Fuzz_$target" -I "$out" "Fuzz/$target.swift" Fuzz/Shared.swift \
-    "$out/CausewayBase.o" "$out/CausewayWire.o" -o "$out/$target"
+  swiftc $flags -wmo -module-name "Fuzz_$target" -I "$out" -I Sources/C/COpenSSL "Fuzz/$target.swift" Fuzz/Shared.swift \
+    "$out/CausewayBase.o" "$out/CausewayWire.o" "$out/CausewayCrypto.o" "$out/CausewayTunnelCore.o" -lssl -lcrypto -o "$out/$target"
   # New inputs go to the first folder and stay out of the repository; the second is the kept corpus.
   mkdir -p "$out/corpus/$target"
   if "$out/$target" -max_total_time="$seconds" -timeout=5 -max_len=4096 -rss_limit_mb=2048 -print_final_stats=1 \

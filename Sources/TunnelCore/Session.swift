@@ -229,7 +229,8 @@ public final class Session {
     let growthBefore = stream.window.growth
     let offset = min(offset, stream.received)
     let mustTell = stream.window.consume(
-      upTo: offset, drained: min(acknowledged ?? offset, offset), at: now, roundTrip: heartbeat.minimumRoundTrip + pathRoundTrip, limits: limits,
+      upTo: offset, drained: min(acknowledged ?? offset, offset), at: now, roundTrip: heartbeat.minimumRoundTrip + pathRoundTrip,
+      limits: limits,
       headroom: limits.windowBudget - windowGrowth)
     windowGrowth += stream.window.growth - growthBefore
     if mustTell {

@@ -4,17 +4,25 @@ import Testing
 @testable import CausewayTunnelCore
 
 @Suite struct WindowTunerTests {
+  /// Passes on and has acknowledged the same bytes, as a reader without a queue does.
+  private func drain(
+    _ tuner: inout WindowTuner, upTo offset: UInt64, at now: Instant, roundTrip: UInt64, limits: SessionLimits = SessionLimits(),
+    headroom: Int = 1 << 30
+  ) -> Bool {
+    tuner.consume(upTo: offset, drained: offset, at: now, roundTrip: roundTrip, limits: limits, headroom: headroom)
+  }
+
   /// A reader that drains at `bytesPerSecond` when the window lets it, at most a window each round trip, for `duration` ms.
   private func run(
     _ tuner: inout WindowTuner, bytesPerSecond: Double, roundTrip: Double, from start: Double = 0, for duration: Double = 3000,
     limits: SessionLimits = SessionLimits(), headroom: Int = 1 << 30
   ) {
-    var drained = Double(tuner.drained)
+    var drained = Double(tuner.consumed)
     let step = roundTrip / 10
     for now in stride(from: start, to: start + duration, by: step) {
       drained += min(bytesPerSecond * step / 1000, Double(tuner.size) / 10)
       let room = headroom - tuner.growth
-      _ = tuner.drain(upTo: UInt64(drained), at: .ms(now), roundTrip: UInt64(roundTrip * 1e6), limits: limits, headroom: room)
+      _ = drain(&tuner, upTo: UInt64(drained), at: .ms(now), roundTrip: UInt64(roundTrip * 1e6), limits: limits, headroom: room)
     }
   }
 
@@ -52,21 +60,29 @@ import Testing
   @Test("a stalled reader's window never grows, nor that of one who wakes now and then and drains all at once") func stalledReader() {
     var tuner = WindowTuner(initial: 65536)
     for wake in 1...20 {
-      _ = tuner.drain(
-        upTo: UInt64(wake * 65536), at: .ms(Double(wake) * 1500), roundTrip: 50_000_000, limits: SessionLimits(), headroom: 1 << 30)
+      _ = drain(&tuner, upTo: UInt64(wake * 65536), at: .ms(Double(wake) * 1500), roundTrip: 50_000_000)
       #expect(tuner.growth == 0)
     }
   }
 
+  @Test("what was passed on and not acknowledged earns credit and no growth") func unacknowledged() {
+    var tuner = WindowTuner(initial: 65536)
+    for step in 1...100 as ClosedRange<UInt64> {
+      let now = Instant.ms(Double(step) * 10)
+      _ = tuner.consume(upTo: step * 65536, drained: step * 600, at: now, roundTrip: 50_000_000, limits: SessionLimits(), headroom: 1 << 30)
+    }
+    #expect(tuner.growth == 0 && tuner.credit == 101 * 65536)
+  }
+
   @Test("the first report proves no speed: its bytes took an unknown time") func firstReport() {
     var tuner = WindowTuner(initial: 65536)
-    _ = tuner.drain(upTo: 65536, at: .zero, roundTrip: 50_000_000, limits: SessionLimits(), headroom: 1 << 30)
+    _ = drain(&tuner, upTo: 65536, at: .zero, roundTrip: 50_000_000)
     #expect(tuner.growth == 0)
   }
 
   @Test("without a measured round trip the window stays") func unknownRoundTrip() {
     var tuner = WindowTuner(initial: 1000)
-    for step in 1...50 { _ = tuner.drain(upTo: UInt64(step * 1000), at: .ms(1), roundTrip: 0, limits: SessionLimits(), headroom: 1 << 30) }
+    for step in 1...50 { _ = drain(&tuner, upTo: UInt64(step * 1000), at: .ms(1), roundTrip: 0) }
     #expect(tuner.growth == 0)
   }
 
@@ -75,7 +91,7 @@ import Testing
     run(&tuner, bytesPerSecond: 100e6, roundTrip: 50, for: 2000)
     let (grown, credit) = (tuner.size, tuner.credit)
     #expect(grown > 1 << 20)
-    _ = tuner.drain(upTo: tuner.drained + 10, at: .ms(3500), roundTrip: 50_000_000, limits: SessionLimits(), headroom: 1 << 30)
+    _ = drain(&tuner, upTo: tuner.consumed + 10, at: .ms(3500), roundTrip: 50_000_000)
     #expect(tuner.size == 65536 && tuner.credit == credit)
   }
 
@@ -83,12 +99,12 @@ import Testing
     var tuner = WindowTuner(initial: 1000)
     var told = 0
     for byte in 1...1000 as ClosedRange<UInt64> {
-      if tuner.drain(upTo: byte, at: .ms(Double(byte)), roundTrip: 0, limits: SessionLimits(), headroom: 0) { told += 1 }
+      if drain(&tuner, upTo: byte, at: .ms(Double(byte)), roundTrip: 0, headroom: 0) { told += 1 }
     }
     #expect(told == 4 && tuner.credit == 2000)
     for window in 1...5 {
       var small = WindowTuner(initial: window)
-      let isTold = small.drain(upTo: UInt64(window), at: .ms(1), roundTrip: 0, limits: SessionLimits(), headroom: 0)
+      let isTold = drain(&small, upTo: UInt64(window), at: .ms(1), roundTrip: 0, headroom: 0)
       #expect(isTold)
     }
   }
