@@ -68,6 +68,8 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
     reportDrain()
   }
 
+  public var takesRuns: Bool { true }
+
   public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
     guard !isFinished else { return }
     let total = pieces.reduce(0) { $0 + $1.count }
