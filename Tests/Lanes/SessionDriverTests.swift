@@ -38,6 +38,26 @@ private let hello = Array("hello".utf8)
     }
   }
 
+  @Test("a handler that hands its stream on in the middle of a burst hands on all that follows")
+  func handOverInABurst() async throws {
+    try await onLoop { loop in
+      let pair = DriverPair(loop)
+      try pair.join()
+      let (first, second) = (RecordingHandler(), RecordingHandler())
+      pair.clientOwner.makeHandler = { _ in first }
+      first.onData = { pair.client.setHandler(1, second) }
+      // Two frames for one stream that arrive in one read: the head, and what the visitor said at once.
+      let id = pair.relay.open(hello.span, RecordingHandler())!
+      pair.relay.lane?.flushNow()
+      pair.relay.send(id, hello.span)
+      pair.relay.lane?.flushNow()
+      #expect(await loop.until { second.received == hello })
+      #expect(first.received == hello)
+      first.onData = nil
+      pair.end()
+    }
+  }
+
   @Test("an older lane is fenced: what it still brings is dropped, and its end does not matter")
   func fencing() async throws {
     try await onLoop { loop in
