@@ -109,11 +109,9 @@ public final class Ingress {
   /// Takes over a connection at a public TCP port.
   public func acceptTCP(_ stream: TCPStream, _ visitor: Visitor, port: UInt16, route: Route) {
     guard admit(stream, visitor, speaksHTTP: false) else { return }
-    guard let connection = TCPVisitor(stream, visitor, port: port, route: route, self) else {
-      gate.leave(visitor.ip)
-      return stream.abort()
-    }
+    let connection = TCPVisitor(stream, visitor, port: port, route: route, self)
     add(connection)
+    connection.begin(route)
   }
 
   /// No new requests on open connections: idle ones close now, others after their answer. WebSockets and TCP go on.
