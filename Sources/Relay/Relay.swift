@@ -162,7 +162,7 @@ package final class Relay {
     }
   }
 
-  private func refreshMetrics() {}
+  private func refreshMetrics() { metrics.scraped.refresh(ingress, sessions, store) }
 
   private func keepHouse() {
     let (names, policy) = (sessions.namesInUse, configuration.policy)

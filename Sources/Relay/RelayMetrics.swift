@@ -11,6 +11,8 @@ final class RelayMetrics {
   let visitors: Gauge
   let requests: Counter
   let streams: Counter
+  /// What is read when somebody looks.
+  let scraped: ScrapedMetrics
 
   init(_ registry: MetricsRegistry = MetricsRegistry()) {
     self.registry = registry
@@ -22,5 +24,6 @@ final class RelayMetrics {
     visitors = registry.gauge("causeway_relay_visitors", "Open visitor connections")
     requests = registry.counter("causeway_relay_requests_total", "HTTP requests and WebSocket upgrades of visitors")
     streams = registry.counter("causeway_relay_tcp_streams_total", "Connections to TCP tunnels")
+    scraped = ScrapedMetrics(registry)
   }
 }

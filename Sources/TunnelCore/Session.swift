@@ -295,4 +295,13 @@ public struct SessionCounters: Equatable, Sendable {
   public var bytesReceived: UInt64 = 0
   public var bytesReplayed: UInt64 = 0
   public var streamsClosed: UInt64 = 0
+
+  public init() {}
+
+  public static func += (a: inout SessionCounters, b: SessionCounters) {
+    a.bytesSent &+= b.bytesSent
+    a.bytesReceived &+= b.bytesReceived
+    a.bytesReplayed &+= b.bytesReplayed
+    a.streamsClosed &+= b.streamsClosed
+  }
 }

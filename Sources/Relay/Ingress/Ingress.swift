@@ -1,6 +1,7 @@
 public import CausewayBase
 public import CausewayLinuxIO
 public import CausewayRelayCore
+internal import CausewayLanes
 internal import CausewayTelemetry
 internal import CausewayWire
 
@@ -54,6 +55,8 @@ public struct IngressCounters: Equatable, Sendable {
 protocol IngressMember: AnyObject {
   var slot: Int { get set }
   var visitor: Visitor { get }
+  /// Raw bytes both ways; not in `IngressCounters` before its end.
+  var pipe: RawPipe? { get }
   /// Closes at once.
   func shutDown()
   /// Closes as soon as no request is under way.
@@ -118,6 +121,17 @@ public final class Ingress {
   public func beginDraining() {
     isDraining = true
     for member in members { member?.drain() }
+  }
+
+  /// `counters` with what open pipes have carried so far. Walks over all connections: for a scrape.
+  public var countersNow: IngressCounters {
+    var now = counters
+    for member in members {
+      guard let pipe = member?.pipe else { continue }
+      now.bytesToVisitors &+= pipe.bytesToSocket
+      now.bytesFromVisitors &+= pipe.bytesFromSocket
+    }
+    return now
   }
 
   /// Closes every connection.

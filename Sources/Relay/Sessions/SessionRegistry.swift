@@ -46,6 +46,8 @@ final class SessionRegistry: ControlPath {
   private(set) var sessions: [[UInt8]: RelaySession] = [:]
   /// Who serves a name, from the tunnel's opening to its close.
   var holders: [String: (session: RelaySession, tunnel: RelayTunnel)] = [:]
+  /// Of sessions that are over.
+  private(set) var endedTotals = SessionCounters()
   private let refusals = RepeatLimiter(interval: SessionRegistry.refusalLogInterval)
   private var logins: [ObjectIdentifier: LaneLogin] = [:]
   /// Takes the connections of a TCP tunnel's port.
@@ -155,6 +157,7 @@ final class SessionRegistry: ControlPath {
   }
 
   func sessionEnded(_ session: RelaySession) {
+    endedTotals += session.driver.session.statistics
     sessions[session.secret.id] = nil
     metrics.sessions.set(sessions.count)
   }
@@ -163,8 +166,7 @@ final class SessionRegistry: ControlPath {
     for session in Array(sessions.values) { session.end(reason) }
   }
 
-  /// Streams open over all sessions.
-  var streamCount: Int { sessions.values.reduce(0) { $0 + $1.driver.session.streamCount } }
+  var loginCount: Int { logins.count }
 
   /// No new lanes from now on; sessions go on.
   func beginDraining() { isDraining = true }
