@@ -107,6 +107,7 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
     linger?.cancel()
     linger = nil
     owner = nil
+    if !abruptly { sayClose(WebSocketFraming.normalClosure) }
     if abruptly { stream.abort() } else { stream.close() }
     tellFlushed()
   }
@@ -157,10 +158,15 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
       do throws(WebSocketFraming.Failure) {
         try framing.receive(input) { bytes in self.owner?.laneReceived(bytes) ?? bytes.count }
       } catch {
+        sayClose(WebSocketFraming.protocolError)
         return fail("the other side broke the WebSocket protocol: \(error.reason)")
       }
+      if isClosed { return }
+      if framing.isClosing {
+        sayClose(nil)  // the answer is waiting already
+        return fail("the other side closed the WebSocket")
+      }
       if framing.hasControlOutput { scheduleFlush() }
-      if framing.isClosing { return fail("the other side closed the WebSocket") }
       return
     }
     if isLingering { return input.removeAll() }
@@ -169,6 +175,18 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
       if isClosed { return }
       input.consume(used)
       if used == 0 { return }
+    }
+  }
+
+  /// Gives our close frame, if one is due, to the kernel right before the end: what it does not take is lost.
+  private func sayClose(_ code: UInt16?) {
+    guard let framing, stream.isOpen else { return }
+    framing.sendClose(code)
+    framing.produce(into: output) { _ in }
+    let output = self.output
+    while !output.isEmpty && stream.isWritable {
+      guard case .bytes(let count) = stream.write(output.bytes), count > 0 else { return }
+      output.consume(count)
     }
   }
 
@@ -189,13 +207,22 @@ public final class Lane: TCPStreamOwner, TurnEndHandler {
       }
     }
     guard output.isEmpty else { return }
-    if closesAfterFlush && !isLingering && !isClosed { beginLingering() }
+    guard closesAfterFlush && !isLingering && !isClosed else { return }
+    if let framing, !framing.hasSentClose {
+      framing.sendClose(WebSocketFraming.normalClosure)
+      return flush()
+    }
+    beginLingering()
   }
 
   private func beginLingering() {
     owner = nil
     isLingering = true
-    stream.finishWriting()
+    if framing == nil {
+      stream.finishWriting()
+    } else {
+      linger?.set(after: WebSocketFraming.closeLimit)  // the peer's close frame ends it
+    }
     tellFlushed()
   }
 

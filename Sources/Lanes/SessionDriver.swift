@@ -14,9 +14,10 @@ public final class SessionDriver: LaneOwner {
   private var pieces: [Range<Int>] = []
   private var timer: LoopTimer?
 
-  public init(role: SessionRole, limits: SessionLimits = SessionLimits(), pool: ChunkPool, loop: EventLoop) {
+  /// - Parameter budget: shared by the loop's sessions; nil for none.
+  public init(role: SessionRole, limits: SessionLimits = SessionLimits(), budget: WindowBudget? = nil, pool: ChunkPool, loop: EventLoop) {
     self.loop = loop
-    session = Session(role: role, limits: limits, pool: pool, at: loop.now)
+    session = Session(role: role, limits: limits, budget: budget, pool: pool, at: loop.now)
     timer = LoopTimer(loop) { [unowned self] now in self.timerFired(now) }
   }
 

@@ -12,7 +12,15 @@ public final class WebSocketFraming {
 
   /// Messages to a client carry no mask, messages to a relay do.
   private let isClient: Bool
+  /// A close frame has come: nothing more will.
   private(set) var isClosing = false
+  /// Our own close frame is written or waits: nothing more may follow it (RFC 6455 §5.5.1).
+  private(set) var hasSentClose = false
+  /// Status codes of RFC 6455 §7.4.1.
+  static let normalClosure: UInt16 = 1000
+  static let protocolError: UInt16 = 1002
+  /// How long the peer's close frame is waited for after our own.
+  static let closeLimit = Duration.seconds(5)
   private var first = (receive: true, send: true)
   private var header: WebSocketFrameHeader?
   /// A data frame without FIN came last.
@@ -95,7 +103,13 @@ public final class WebSocketFraming {
       if controlOutput.count < 4096 { appendFrame(.pong, controlPayload.count, to: controlOutput) { $0.append(controlPayload) } }
       controlPayload.removeAll()
     case .pong: controlPayload.removeAll()
-    case .close: isClosing = true
+    case .close:
+      isClosing = true
+      // The status is echoed; one that must not be sent, or half of one, is answered as a broken frame.
+      let controlPayload = self.controlPayload
+      let close = try? WebSocketClose(controlPayload.bytes)
+      controlPayload.removeAll()
+      sendClose(close.map { $0.code } ?? Self.protocolError)
     case .binary, .continuation, .text:
       guard first.receive, header.isFinal else { break }
       first.receive = false
@@ -109,12 +123,20 @@ public final class WebSocketFraming {
 
   // MARK: Sending
 
+  /// Our close frame goes out behind what was produced so far; again does nothing.
+  func sendClose(_ code: UInt16?) {
+    guard !hasSentClose else { return }
+    hasSentClose = true
+    WebSocketClose(code: code).append(to: controlOutput, mask: isClient ? maskSource.next() : nil)
+  }
+
   /// Appends what `fill` produces as one message, and answers to pings before it.
   func produce(into out: ByteBuffer, _ fill: (ByteBuffer) -> Void) {
     if !controlOutput.isEmpty {
       out.append(controlOutput)
       controlOutput.removeAll()
     }
+    guard !hasSentClose else { return }
     let scratch = self.scratch
     scratch.removeAll()
     fill(scratch)

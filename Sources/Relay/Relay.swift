@@ -29,6 +29,7 @@ package final class Relay {
   private var signals: Signals?
   private var hangUp: () -> Void = {}
   private var housekeeping: LoopTimer?
+  private var drain: RelayDrain?
   private var tls: TLSContext?
 
   /// Why a relay does not start: one line.
@@ -151,11 +152,17 @@ package final class Relay {
       } catch {
         log.error("the certificate was not reloaded, the old one stays: \(error.message)")
       }
-    default: loop.stop()
+    default:
+      // Who asks twice doesn't want to wait.
+      guard drain == nil else { return loop.stop() }
+      log.info("stopping: running requests have \(Int(RelayDrain.requestLimit.inSeconds)) s, a second signal ends them")
+      for listener in listeners { listener.close() }
+      noteNamesInUse()
+      drain = RelayDrain(ingress, sessions) { [unowned self] in loop.stop() }
     }
   }
 
-  private func refreshMetrics() {}
+  private func refreshMetrics() { metrics.scraped.refresh(ingress, sessions, store) }
 
   private func keepHouse() {
     let (names, policy) = (sessions.namesInUse, configuration.policy)
@@ -175,14 +182,18 @@ package final class Relay {
     housekeeping?.set(after: Self.housekeepingInterval)
   }
 
-  private func shutDown() {
-    admin?.close()
-    metricsServer?.close()
-    for listener in listeners { listener.close() }
+  private func noteNamesInUse() {
     let names = sessions.namesInUse
     _ = store.submit { store in
       do throws(StoreError) { try store.noteUse(of: names.compactMap { try? TunnelName(label: $0) }, at: WallTime.current) } catch {}
     }
+  }
+
+  private func shutDown() {
+    admin?.close()
+    metricsServer?.close()
+    for listener in listeners { listener.close() }
+    noteNamesInUse()
     sessions.endAll("the relay is stopping")
     ingress.closeAll()
     store.stop()

@@ -12,6 +12,9 @@ public final class Counter: Sendable {
   /// Wraps after 2^64.
   @inlinable public func add(_ count: Int = 1) { cell.wrappingAdd(UInt64(truncatingIfNeeded: count), ordering: .relaxed) }
 
+  /// Shows a total that somebody else keeps; for a cell that nobody adds to.
+  public func mirror(_ total: UInt64) { cell.store(total, ordering: .relaxed) }
+
   public var value: UInt64 { cell.load(ordering: .relaxed) }
 }
 

@@ -32,6 +32,11 @@ public final class MetricsRegistry: Sendable {
     family(name, help, .gauge, labels.map(\.key), divisor: 1, limit: .max).add(.reading(value), labels.map(\.value))
   }
 
+  /// A counter whose total is asked for at each scrape, on the scraping thread.
+  public func counter(_ name: String, _ help: String, reading value: @escaping @Sendable () -> Double) {
+    family(name, help, .counter, [], divisor: 1, limit: .max).add(.reading(value), [])
+  }
+
   /// - Parameters:
   ///   - bounds: Ascending, in the unit that `observe` takes.
   ///   - divisor: From that unit to the one shown: 1e9 shows nanoseconds as seconds, as Prometheus wants it; 1 leaves bytes alone.

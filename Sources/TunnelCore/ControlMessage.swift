@@ -71,6 +71,8 @@ public struct ControlError: Error, Equatable, Sendable {
     public static let limitReached = Code(rawValue: "LIMIT_REACHED")
     /// One tunnel of a running session is gone; `request` says which. The others go on.
     public static let nameLost = Code(rawValue: "NAME_LOST")
+    /// The relay is stopping; the next one will be there soon.
+    public static let relayStopping = Code(rawValue: "RELAY_STOPPING")
     public static let busy = Code(rawValue: "BUSY")
     public static let sessionEnded = Code(rawValue: "SESSION_ENDED")
     public static let protocolError = Code(rawValue: "PROTOCOL_ERROR")

@@ -65,7 +65,7 @@ extension Session {
     let count = header.payloadByteCount - FrameHeader.offsetByteCount
     guard streamOffset == 0, count > 0 else { throw .offsetMismatch(id) }
     guard count <= limits.initialWindow else { throw .creditExceeded(id) }
-    guard streams.count < limits.maximumStreams else { throw .tooManyStreams }
+    guard streams.count < limits.maximumStreams, budget?.takeStream() ?? true else { throw .tooManyStreams }
     highestStream = id
     let stream = StreamState(id: id, pool: pool, limits: limits)
     streams[id] = stream
@@ -94,7 +94,7 @@ extension Session {
   private func receiveEnd(of stream: StreamState, into events: inout [SessionEvent]) {
     stream.endReceived = true
     stream.received += 1
-    windowGrowth -= stream.window.growth
+    growWindows(by: -stream.window.growth)
     stream.window.close()
     events.append(.end(stream.id))
   }

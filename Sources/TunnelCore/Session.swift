@@ -44,7 +44,8 @@ public final class Session {
   /// Streams whose producer may go on, collected for the next `takeWritable`.
   var writable: [StreamID] = []
   private var writableSpare: [StreamID] = []
-  var windowGrowth = 0
+  private(set) var windowGrowth = 0
+  let budget: WindowBudget?
   var receiver = ReceiverState()
   public internal(set) var isAttached = false
   var mustSynchronize = false
@@ -65,13 +66,20 @@ public final class Session {
     var endsStream = false
   }
 
-  public init(role: SessionRole, limits: SessionLimits = SessionLimits(), pool: ChunkPool, at now: Instant) {
+  /// - Parameter budget: shared with other sessions of the thread; nil for none.
+  public init(role: SessionRole, limits: SessionLimits = SessionLimits(), budget: WindowBudget? = nil, pool: ChunkPool, at now: Instant) {
     self.role = role
+    self.budget = budget
     self.limits = limits
     self.pool = pool
     scheduler = StreamScheduler(limits: limits)
     heartbeat = Heartbeat(limits: limits, at: now)
     acknowledgementDelay = UInt64(clamping: limits.acknowledgementDelay.wholeNanoseconds)
+  }
+
+  deinit {
+    budget?.grow(by: -windowGrowth)
+    for _ in streams { budget?.giveStreamBack() }
   }
 
   public var streamCount: Int { streams.count }
@@ -138,10 +146,10 @@ public final class Session {
 
   // MARK: Streams, sending
 
-  /// Opens a stream with its first bytes (a head record). Relay only. Nil when `maximumStreams` are open.
+  /// Opens a stream with its first bytes (a head record). Relay only. Nil when `maximumStreams` are open, or the budget's.
   public func open(_ first: Span<UInt8>, at now: Instant) -> StreamID? {
     precondition(role == .relay && !first.isEmpty, "only the relay opens streams, and with their first bytes")
-    guard streams.count < limits.maximumStreams, highestStream < .max else { return nil }
+    guard streams.count < limits.maximumStreams, highestStream < .max, budget?.takeStream() ?? true else { return nil }
     highestStream += 1
     let stream = StreamState(id: highestStream, pool: pool, limits: limits)
     streams[highestStream] = stream
@@ -231,8 +239,8 @@ public final class Session {
     let mustTell = stream.window.consume(
       upTo: offset, drained: min(acknowledged ?? offset, offset), at: now, roundTrip: heartbeat.minimumRoundTrip + pathRoundTrip,
       limits: limits,
-      headroom: limits.windowBudget - windowGrowth)
-    windowGrowth += stream.window.growth - growthBefore
+      headroom: min(limits.windowBudget - windowGrowth, budget?.headroom ?? .max))
+    growWindows(by: stream.window.growth - growthBefore)
     if mustTell {
       markDirty(stream)
       acknowledgeNow = true
@@ -252,6 +260,11 @@ public final class Session {
     if stream.sendableByteCount > 0 || stream.mustSendEnd { scheduler.add(stream, at: now) }
   }
 
+  func growWindows(by byteCount: Int) {
+    windowGrowth += byteCount
+    budget?.grow(by: byteCount)
+  }
+
   func markDirty(_ stream: StreamState) {
     guard !stream.isDirty else { return }
     stream.isDirty = true
@@ -261,10 +274,12 @@ public final class Session {
   /// Drops a stream's state. If all of it arrived, `dirty` still holds it for its last acknowledgement.
   func forget(_ stream: StreamState) {
     streams[stream.id] = nil
+    if !stream.isForgotten { budget?.giveStreamBack() }
     stream.isForgotten = true
     stream.isQueued = false
     stream.queue.removeAll()  // the scheduler may hold the stream until its turn comes
-    windowGrowth -= stream.window.growth
+    growWindows(by: -stream.window.growth)
+    stream.window.close()
     if !stream.endReceived { stream.isDirty = false }
     counters.streamsClosed += 1
   }
@@ -280,4 +295,13 @@ public struct SessionCounters: Equatable, Sendable {
   public var bytesReceived: UInt64 = 0
   public var bytesReplayed: UInt64 = 0
   public var streamsClosed: UInt64 = 0
+
+  public init() {}
+
+  public static func += (a: inout SessionCounters, b: SessionCounters) {
+    a.bytesSent &+= b.bytesSent
+    a.bytesReceived &+= b.bytesReceived
+    a.bytesReplayed &+= b.bytesReplayed
+    a.streamsClosed &+= b.streamsClosed
+  }
 }

@@ -59,6 +59,9 @@ package final class StoreThread: Sendable {
     }
   }
 
+  /// Pieces of work that wait or run.
+  package var queuedCount: Int { queue.count }
+
   /// Does `work` without telling anybody (uses of names and tokens). False: as in the other `submit`.
   package func submit(_ work: @escaping @Sendable (any AccountStore) -> Void) -> Bool { queue.push(work) }
 
@@ -160,6 +163,8 @@ private final class WorkQueue: Sendable {
     if mustSignal { signal() }
     return isAccepted
   }
+
+  var count: Int { state.withLock { $0.count } }
 
   func close() {
     state.withLock { $0.isClosed = true }

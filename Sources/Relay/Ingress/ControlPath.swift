@@ -11,6 +11,8 @@ public enum LaneUpgrade {
 /// What the ingress hands to the rest of the relay: requests on the relay's own host that become lanes.
 public protocol ControlPath: AnyObject {
   /// A client's upgrade at `/api/v1/ws/tunnel`, head already read. The receiver writes the 101 and owns the stream from now on.
-  /// - Parameter received: bytes that came behind the head.
-  func acceptLane(_ stream: TCPStream, upgrade: LaneUpgrade, received: Span<UInt8>)
+  /// - Parameters:
+  ///   - peer: its address without the port, for people.
+  ///   - received: bytes that came behind the head.
+  func acceptLane(_ stream: TCPStream, from peer: String, upgrade: LaneUpgrade, received: Span<UInt8>)
 }

@@ -1,6 +1,7 @@
 public import CausewayBase
 public import CausewayLinuxIO
 public import CausewayRelayCore
+internal import CausewayLanes
 internal import CausewayTelemetry
 internal import CausewayWire
 
@@ -54,6 +55,8 @@ public struct IngressCounters: Equatable, Sendable {
 protocol IngressMember: AnyObject {
   var slot: Int { get set }
   var visitor: Visitor { get }
+  /// Raw bytes both ways; not in `IngressCounters` before its end.
+  var pipe: RawPipe? { get }
   /// Closes at once.
   func shutDown()
   /// Closes as soon as no request is under way.
@@ -110,17 +113,26 @@ public final class Ingress {
   /// Takes over a connection at a public TCP port.
   public func acceptTCP(_ stream: TCPStream, _ visitor: Visitor, port: UInt16, route: Route) {
     guard admit(stream, visitor, speaksHTTP: false) else { return }
-    guard let connection = TCPVisitor(stream, visitor, port: port, route: route, self) else {
-      gate.leave(visitor.ip)
-      return stream.abort()
-    }
+    let connection = TCPVisitor(stream, visitor, port: port, route: route, self)
     add(connection)
+    connection.begin(route)
   }
 
   /// No new requests on open connections: idle ones close now, others after their answer. WebSockets and TCP go on.
   public func beginDraining() {
     isDraining = true
     for member in members { member?.drain() }
+  }
+
+  /// `counters` with what open pipes have carried so far. Walks over all connections: for a scrape.
+  public var countersNow: IngressCounters {
+    var now = counters
+    for member in members {
+      guard let pipe = member?.pipe else { continue }
+      now.bytesToVisitors &+= pipe.bytesToSocket
+      now.bytesFromVisitors &+= pipe.bytesFromSocket
+    }
+    return now
   }
 
   /// Closes every connection.

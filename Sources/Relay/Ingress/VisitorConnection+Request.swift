@@ -195,7 +195,7 @@ extension VisitorConnection {
     ingress.counters.lanes &+= 1
     let controlPath = ingress.controlPath
     letGo()
-    controlPath?.acceptLane(stream, upgrade: upgrade, received: received.bytes)
+    controlPath?.acceptLane(stream, from: String(decoding: visitor.address, as: UTF8.self), upgrade: upgrade, received: received.bytes)
   }
 
   // MARK: Waiting

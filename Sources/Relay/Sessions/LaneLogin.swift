@@ -23,8 +23,12 @@ final class LaneLogin: ControlExchangeOwner {
   private let nonce = Secrets.random(byteCount: SessionSecret.nonceByteCount)
   private var timer: LoopTimer?
 
-  init(_ lane: Lane, _ sessions: SessionRegistry) {
+  /// The peer's address, for the log.
+  private let peer: String
+
+  init(_ lane: Lane, from peer: String, _ sessions: SessionRegistry) {
     self.lane = lane
+    self.peer = peer
     self.sessions = sessions
     let timer = LoopTimer(sessions.loop) { [weak self] _ in self?.timedOut() }
     timer.set(after: Self.limit)
@@ -43,6 +47,7 @@ final class LaneLogin: ControlExchangeOwner {
     switch (state, message) {
     case (.authentication, .authenticate(let token, let version)):
       guard version >= ControlMessage.version else {
+        sessions.logRefusal("client too old", peer)
         return refuse(ControlError(.versionUnsupported, "this relay speaks version \(ControlMessage.version): update the client"))
       }
       state = .authenticating
@@ -58,6 +63,7 @@ final class LaneLogin: ControlExchangeOwner {
         let session = sessions.sessionToResume(
           id, generation: generation, account: account, relayNonce: nonce, clientNonce: clientNonce, proof: proof)
       else {
+        sessions.log.debug("resume refused", ["peer": .string(peer), "account": .string(account.email)])
         // Unknown, ended, another account's, a stale generation or a wrong proof: one answer for all. The lane may start anew.
         exchange?.send(.error(ControlError(.resumeRefused, "the session cannot be resumed: start a new one")))
         return
@@ -75,11 +81,13 @@ final class LaneLogin: ControlExchangeOwner {
     switch result {
     case .accepted(let account, let token):
       sessions.metrics.logins.add()
+      sessions.log.debug("login accepted", ["peer": .string(peer), "account": .string(account.email)])
       state = .start(account, token)
       exchange?.send(.accepted(version: ControlMessage.version, nonce: nonce))
       exchange?.proceed()
     case .refused:
       sessions.metrics.refusedLogins.add()
+      sessions.logRefusal("token refused", peer)
       refuse(ControlError(.unauthorized, "the relay does not accept this token: check it, or ask the relay's owner for a new one"))
     case .busy: refuse(ControlError(.busy, "the relay is busy: try again soon", retryAfter: 2))
     }

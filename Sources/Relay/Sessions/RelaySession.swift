@@ -30,7 +30,7 @@ final class RelaySession: SessionDriverOwner {
     self.token = token
     self.secret = secret
     self.sessions = sessions
-    driver = SessionDriver(role: .relay, limits: sessions.limits, pool: sessions.pool, loop: sessions.loop)
+    driver = SessionDriver(role: .relay, limits: sessions.limits, budget: sessions.budget, pool: sessions.pool, loop: sessions.loop)
     driver.owner = self
     endTimer = LoopTimer(sessions.loop) { [unowned self] _ in end("its client did not come back in time") }
   }
@@ -76,16 +76,18 @@ final class RelaySession: SessionDriverOwner {
   }
 
   /// Ends for good: streams are reset, names are free for the account's next session.
-  func end(_ reason: String, telling error: ControlError? = nil) {
-    guard !isOver else { return }
+  /// - Parameter completion: called once, when the last word has left or cannot.
+  func end(_ reason: String, telling error: ControlError? = nil, _ completion: @escaping () -> Void = {}) {
+    guard !isOver else { return completion() }
     isOver = true
     endTimer?.cancel()
     driver.endAllStreams(.sessionEnded)
     if let error, driver.isAttached {
       send(.error(error))
-      driver.detachAfterFlush()
+      driver.detachAfterFlush(completion)
     } else {
       driver.detach()
+      completion()
     }
     for tunnel in tunnels { sessions.close(tunnel) }
     tunnels = []

@@ -16,9 +16,15 @@ enum AuthenticationOutcome: Sendable {
 
 /// All sessions of one loop, and the ways into them: lanes log in here. Names and tunnels: `SessionRegistry+Tunnels`.
 final class SessionRegistry: ControlPath {
-  /// Logins under way at once; more are turned away.
+  /// Logins under way at once; more are turned away with 503.
   static let loginLimit = 1024
+  /// What those are told to wait, in seconds: a login takes 10 s at most, milliseconds mostly.
+  static let loginRetrySeconds = 2
+  /// The same while the relay is stopping: the next one will be there soon.
+  static let drainRetrySeconds = 1
   static let sessionLimit = 16_384
+  /// Refused logins of one address are told once in so long.
+  static let refusalLogInterval = Duration.seconds(10)
   /// A holder that shows no sign of life for so long loses its name to the account's newer session.
   static let probeLimit = Duration.seconds(2)
 
@@ -31,18 +37,27 @@ final class SessionRegistry: ControlPath {
   let store: StoreThread
   let policy: ReservationPolicy
   let limits: SessionLimits
+  /// All sessions' windows and streams together.
+  let budget: WindowBudget
+  /// `Self.loginLimit`, but in tests.
+  var loginLimit = SessionRegistry.loginLimit
+  /// The relay is stopping: no new lanes.
+  private(set) var isDraining = false
   private(set) var sessions: [[UInt8]: RelaySession] = [:]
   /// Who serves a name, from the tunnel's opening to its close.
   var holders: [String: (session: RelaySession, tunnel: RelayTunnel)] = [:]
+  /// Of sessions that are over.
+  private(set) var endedTotals = SessionCounters()
+  private let refusals = RepeatLimiter(interval: SessionRegistry.refusalLogInterval)
   private var logins: [ObjectIdentifier: LaneLogin] = [:]
   /// Takes the connections of a TCP tunnel's port.
   var acceptTCP: ((consuming FileDescriptor, SocketAddress, Route) -> Void)?
 
   init(
-    loop: EventLoop, pool: ChunkPool, routes: RouteTable, store: StoreThread, policy: ReservationPolicy, urls: PublicURLs,
-    metrics: RelayMetrics,
-    log: Logger, limits: SessionLimits = SessionLimits()
+    loop: EventLoop, pool: ChunkPool, routes: RouteTable, store: StoreThread, policy: ReservationPolicy, urls: PublicURLs, metrics: RelayMetrics,
+    log: Logger, limits: SessionLimits = SessionLimits(), budget: WindowBudget = WindowBudget()
   ) {
+    self.budget = budget
     self.limits = limits
     self.loop = loop
     self.pool = pool
@@ -56,8 +71,9 @@ final class SessionRegistry: ControlPath {
 
   // MARK: Lanes
 
-  func acceptLane(_ stream: TCPStream, upgrade: LaneUpgrade, received: Span<UInt8>) {
-    guard logins.count < Self.loginLimit else { return stream.close() }
+  func acceptLane(_ stream: TCPStream, from peer: String, upgrade: LaneUpgrade, received: Span<UInt8>) {
+    if isDraining { return refuse(stream, retryAfter: Self.drainRetrySeconds) }
+    guard logins.count < loginLimit else { return refuse(stream, retryAfter: Self.loginRetrySeconds) }
     let head = ByteBuffer()
     head.append("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n")
     let framing: WebSocketFraming?
@@ -74,8 +90,24 @@ final class SessionRegistry: ControlPath {
     }
     // A fresh socket takes these few bytes whole; one that does not is not worth keeping.
     guard case .bytes(head.count) = stream.write(head.bytes) else { return stream.abort() }
-    let login = LaneLogin(Lane(stream, received: received, framing: framing), self)
+    let login = LaneLogin(Lane(stream, received: received, framing: framing), from: peer, self)
     logins[ObjectIdentifier(login)] = login
+  }
+
+  /// Instead of a 101: the client comes back after `retryAfter` seconds, on either kind of lane.
+  private func refuse(_ stream: TCPStream, retryAfter: Int) {
+    let head = ByteBuffer()
+    head.append(
+      "HTTP/1.1 503 Service Unavailable\r\nRetry-After: \(retryAfter)\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    _ = stream.write(head.bytes)
+    stream.close()
+    metrics.turnedAway.add()
+  }
+
+  /// One line for each address in `refusalLogInterval`, with the number of those between; no token and nothing of one.
+  func logRefusal(_ what: String, _ peer: String) {
+    guard let suppressed = refusals.admit(peer, at: loop.now) else { return }
+    log.warning("login refused", ["reason": .string(what), "peer": .string(peer), "suppressed": .integer(suppressed)])
   }
 
   func loginEnded(_ login: LaneLogin) { logins[ObjectIdentifier(login)] = nil }
@@ -125,12 +157,30 @@ final class SessionRegistry: ControlPath {
   }
 
   func sessionEnded(_ session: RelaySession) {
+    endedTotals += session.driver.session.statistics
     sessions[session.secret.id] = nil
     metrics.sessions.set(sessions.count)
   }
 
   func endAll(_ reason: String) {
     for session in Array(sessions.values) { session.end(reason) }
+  }
+
+  var loginCount: Int { logins.count }
+
+  /// No new lanes from now on; sessions go on.
+  func beginDraining() { isDraining = true }
+
+  /// Ends every session and tells its client why, so that it comes back by itself; `completion` when all have been told.
+  func dismissAll(_ completion: @escaping () -> Void) {
+    let farewell = ControlError(.relayStopping, "the relay is stopping", retryAfter: Self.drainRetrySeconds)
+    var untold = sessions.count + 1
+    let told = {
+      untold -= 1
+      if untold == 0 { completion() }
+    }
+    for session in Array(sessions.values) { session.end("the relay is stopping", telling: farewell, told) }
+    told()
   }
 
   // MARK: What an administrator did

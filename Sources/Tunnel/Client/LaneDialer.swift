@@ -192,12 +192,12 @@ final class LaneDialer: TCPStreamOwner {
       began(.login)
       return completion(.success(lane))
     }
-    if !useWebSocket {
-      return fail(
-        DialFailure(kind: .rawRefused, message: "\(server) answered the upgrade with status \(head.status)", retryAfter: retryAfter(head)))
+    let retryAfter = retryAfter(head)
+    if !useWebSocket && !(head.isRefusalForNow && retryAfter != nil) {
+      return fail(DialFailure(kind: .rawRefused, message: "\(server) answered the upgrade with status \(head.status)", retryAfter: retryAfter))
     }
-    if head.status >= 500 || head.status == 429 {
-      return fail(DialFailure(kind: .passing, message: "\(server) answered with status \(head.status)", retryAfter: retryAfter(head)))
+    if head.isRefusalForNow {
+      return fail(DialFailure(kind: .passing, message: "\(server) answered with status \(head.status)", retryAfter: retryAfter))
     }
     fail(DialFailure(kind: .lasting, message: "\(server) answered with status \(head.status): it isn't a causeway relay, check --server"))
   }
@@ -219,4 +219,9 @@ final class LaneDialer: TCPStreamOwner {
     cancel()
     completion(.failure(failure))
   }
+}
+
+extension ResponseHead {
+  /// It may pass. With a Retry-After it comes from somebody who knows what was asked, so that asking otherwise is of no use.
+  fileprivate var isRefusalForNow: Bool { status >= 500 || status == 429 }
 }

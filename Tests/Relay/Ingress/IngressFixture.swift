@@ -124,7 +124,7 @@ final class RelayOwner: SessionDriverOwner {
 
 final class FakeControlPath: ControlPath {
   var lanes: [(isRaw: Bool, received: String, stream: TCPStream)] = []
-  func acceptLane(_ stream: TCPStream, upgrade: LaneUpgrade, received: Span<UInt8>) {
+  func acceptLane(_ stream: TCPStream, from peer: String, upgrade: LaneUpgrade, received: Span<UInt8>) {
     let isRaw = if case .raw = upgrade { true } else { false }
     var text: [UInt8] = []
     for index in received.indices { text.append(received[index]) }
