@@ -91,7 +91,7 @@ public final class SessionDriver: LaneOwner {
     var index = 0
     while index < batch.count {
       guard case .data(let id, let range) = batch[index], index + 1 < batch.count, case .data(id, _) = batch[index + 1],
-        let handler = handlers[id]
+        let handler = handlers[id], handler.takesRuns
       else {
         dispatch(batch[index], bytes)
         index += 1
@@ -106,10 +106,7 @@ public final class SessionDriver: LaneOwner {
         run.append(next)
         index += 1
       }
-      if !handler.streamReceived(bytes, pieces: run) {
-        // One by one, asking each time: the first may hand the stream to another handler (a 101, TCP behind its head), or end it.
-        for piece in run { dispatch(.data(id, piece), bytes) }
-      }
+      handler.streamReceived(bytes, pieces: run)
       pieces = run
     }
   }

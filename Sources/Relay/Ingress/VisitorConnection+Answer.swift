@@ -6,11 +6,15 @@ internal import CausewayTunnelCore
 internal import CausewayWire
 
 extension VisitorConnection {
+  var takesRuns: Bool { answerStarted && records.bodyRemaining > 0 }
+
   /// In the middle of a body that needs no framing the pieces are nothing but body: one system call takes them all.
-  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool {
+  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
     let total = pieces.reduce(0) { $0 + $1.count }
-    guard phase == .exchange, answerStarted, unsent.isEmpty, stream.isWritable, total <= records.bodyRemaining, takesWhole(total)
-    else { return false }
+    guard phase == .exchange, answerStarted, unsent.isEmpty, stream.isWritable, total <= records.bodyRemaining, takesWhole(total) else {
+      for piece in pieces { streamReceived(bytes.extracting(piece)) }
+      return
+    }
     handled &+= UInt64(total)
     records.skipBody(total)
     if case .length(let left) = body { body = .length(left - UInt64(total)) }
@@ -21,12 +25,9 @@ extension VisitorConnection {
       sendDeadline = now + ingress.limits.sendProgress
       watch(sendDeadline)
       unsent.append(bytes, pieces: pieces, skipping: count)
-    case .failed:
-      visitorGone()
-      return true
+    case .failed: return visitorGone()
     }
     noteDrain()
-    return true
   }
 
   /// Whether so many body bytes go to the visitor as they are, and are not the last.
@@ -88,8 +89,7 @@ extension VisitorConnection {
 
   private func receiveAnswerHead(_ bytes: Span<UInt8>, _ payload: Range<Int>, _ out: ByteBuffer) throws(RecordError) {
     let mayPersist = !ingress.isDraining && !visitorFinished && canDiscardUpload
-    let response = try VisitorResponse.append(
-      bytes, payload, to: facts, mayPersist: mayPersist, at: { WallTime.current.seconds }, into: out)
+    let response = try VisitorResponse.append(bytes, payload, to: facts, mayPersist: mayPersist, at: { WallTime.current.seconds }, into: out)
     switch response.kind {
     case .informational, .withheld:
       if response.status == 100 { awaitsContinue = false }
