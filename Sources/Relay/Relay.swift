@@ -112,7 +112,9 @@ package final class Relay {
     housekeeping?.set(after: Self.housekeepingInterval)
   }
 
-  private static func knownNames(_ store: SQLiteStore, _ policy: ReservationPolicy, at now: WallTime) throws(StoreError) -> Set<String> {
+  private static func knownNames(
+    _ store: any AccountStore, _ policy: ReservationPolicy, at now: WallTime
+  ) throws(StoreError) -> Set<String> {
     var names: Set<String> = []
     var last: TunnelName?
     while true {
@@ -157,12 +159,18 @@ package final class Relay {
 
   private func keepHouse() {
     let (names, policy) = (sessions.namesInUse, configuration.policy)
-    _ = store.submit { store in
+    let routes = LoopBound(routes, loop)
+    _ = store.submit(on: loop) { store -> Set<String>? in
       let now = WallTime.current
       do throws(StoreError) {
         try store.noteUse(of: names.compactMap { try? TunnelName(label: $0) }, at: now)
         _ = try store.purge(policy, at: now)
-      } catch {}  // tried again in half an hour; reservations last a day at least
+        return try Self.knownNames(store, policy, at: now)
+      } catch {
+        return nil  // tried again in half an hour; reservations last a day at least
+      }
+    } _: { known in
+      if let known { routes.value.keepKnown(known) }
     }
     housekeeping?.set(after: Self.housekeepingInterval)
   }

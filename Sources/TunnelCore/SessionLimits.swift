@@ -1,5 +1,8 @@
 /// Every bound of a session, by name. Both sides use the same defaults; the relay tells its own at login.
 public struct SessionLimits: Equatable, Sendable {
+  /// Tunnels in one session: the relay refuses more, and a client's file may not have more.
+  public static let tunnelLimit = 64
+
   /// Credit that a new stream has in each direction before anything is acknowledged.
   public var initialWindow = 64 * 1024
   /// What a stream's window may grow to.

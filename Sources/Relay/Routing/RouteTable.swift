@@ -73,6 +73,9 @@ public final class RouteTable {
     wake(name)
   }
 
+  /// These names have a reservation now; of the others only those that are served stay known.
+  public func keepKnown(_ names: Set<String>) { knownNames = names.union(routes.keys) }
+
   public func route(named name: String) -> Route? { routes[name] }
 
   /// A session came back or went: visitors look again.

@@ -67,6 +67,8 @@ public enum TunnelEvent: Sendable {
   /// The relay had forgotten the session: a new one stands, with the same URLs unless `urlChanged` follows.
   case restarted(outage: Duration)
   case urlChanged(Endpoint)
+  /// The relay took one tunnel away, for good; the others go on.
+  case tunnelLost(Endpoint, reason: String)
   case request(tunnel: String, method: String, target: String, status: Int, duration: Duration)
   case localDown(tunnel: String, target: String, reason: String)
   case localUp(tunnel: String, target: String)
