@@ -35,7 +35,8 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   ///   - handledBefore: bytes of the stream that somebody else has taken before the pipe (its records).
   ///   - brokenCode: what the other side is told when the socket breaks.
   public init(
-    _ driver: SessionDriver, _ id: StreamID, _ socket: TCPStream, pool: ChunkPool, owner: (any RawPipeOwner)? = nil, handledBefore: UInt64 = 0,
+    _ driver: SessionDriver, _ id: StreamID, _ socket: TCPStream, pool: ChunkPool, owner: (any RawPipeOwner)? = nil,
+    handledBefore: UInt64 = 0,
     brokenCode: ResetCode = .originAborted
   ) {
     self.brokenCode = brokenCode
@@ -67,6 +68,8 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
     if written < bytes.count { pending.append(bytes.extracting(written..<bytes.count)) }
     reportDrain()
   }
+
+  public var takesRuns: Bool { true }
 
   public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
     guard !isFinished else { return }

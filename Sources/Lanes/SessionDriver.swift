@@ -91,7 +91,7 @@ public final class SessionDriver: LaneOwner {
     var index = 0
     while index < batch.count {
       guard case .data(let id, let range) = batch[index], index + 1 < batch.count, case .data(id, _) = batch[index + 1],
-        let handler = handlers[id]
+        let handler = handlers[id], handler.takesRuns
       else {
         dispatch(batch[index], bytes)
         index += 1
@@ -213,7 +213,8 @@ public final class SessionDriver: LaneOwner {
   /// Reads from `source` straight into the stream, at most `maximum` bytes; with `asRecord` a data record's header goes before them.
   public func sendFrom(_ source: TCPStream, _ id: StreamID, atMost maximum: Int, asRecord: Bool) -> ReadOutcome {
     let headerByteCount = asRecord ? Record.headerByteCount : 0
-    let outcome = unsafe session.appendDirectly(id, atMost: maximum + headerByteCount, at: loop.now) { space -> (written: Int, result: ReadOutcome) in
+    let outcome = unsafe session.appendDirectly(id, atMost: maximum + headerByteCount, at: loop.now) {
+      space -> (written: Int, result: ReadOutcome) in
       guard space.count > headerByteCount else { return (0, .bytes(0)) }
       let outcome = unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: space.dropFirst(headerByteCount)))
       guard case .bytes(let count) = outcome else { return (0, outcome) }

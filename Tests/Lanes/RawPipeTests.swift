@@ -32,7 +32,9 @@ private final class Tunnel {
     pair.clientOwner.makeHandler = { _ in first }
     let isOpened = await loop.until { first.received == mark }
     precondition(isOpened, "the stream did not open")
-    let (nearPipe, farPipe) = (RawPipe(pair.relay, id, b, pool: pair.pool, brokenCode: .cancelled), RawPipe(pair.client, id, c, pool: pair.pool))
+    let (nearPipe, farPipe) = (
+      RawPipe(pair.relay, id, b, pool: pair.pool, brokenCode: .cancelled), RawPipe(pair.client, id, c, pool: pair.pool)
+    )
     (near, far) = (nearPipe, farPipe)
   }
 
@@ -65,7 +67,9 @@ private final class Tunnel {
     }
   }
 
-  @Test("a reset passes through, in both directions, also behind an end", arguments: [(true, false), (false, false), (true, true), (false, true)])
+  @Test(
+    "a reset passes through, in both directions, also behind an end",
+    arguments: [(true, false), (false, false), (true, true), (false, true)])
   func resets(byVisitor: Bool, behindEnd: Bool) async throws {
     try await onLoop { loop in
       let tunnel = try await Tunnel(loop)

@@ -6,6 +6,8 @@ internal import CausewayTunnelCore
 internal import CausewayWire
 
 extension VisitorConnection {
+  var takesRuns: Bool { answerStarted && records.bodyRemaining > 0 }
+
   /// In the middle of a body that needs no framing the pieces are nothing but body: one system call takes them all.
   func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
     let total = pieces.reduce(0) { $0 + $1.count }

@@ -40,7 +40,8 @@ final class LaneDialer: TCPStreamOwner {
 
   /// - Parameter tls: for https servers.
   init(
-    _ configuration: TunnelClientConfiguration, tls: TLSContext?, useWebSocket: Bool, on loop: EventLoop, began: @escaping (ConnectStep) -> Void,
+    _ configuration: TunnelClientConfiguration, tls: TLSContext?, useWebSocket: Bool, on loop: EventLoop,
+    began: @escaping (ConnectStep) -> Void,
     _ completion: @escaping (Result<Lane, DialFailure>) -> Void
   ) {
     self.configuration = configuration
@@ -57,7 +58,8 @@ final class LaneDialer: TCPStreamOwner {
     let target = configuration.proxy?.address ?? server
     let connector = Connector(on: loop)
     // The steps' own limits are the caller's; this one only keeps the connector from waiting for ever.
-    pending = connector.connect(to: target.host, port: target.port, deadline: loop.now + ConnectStep.connect.limit * 2) { [weak self] outcome in
+    pending = connector.connect(to: target.host, port: target.port, deadline: loop.now + ConnectStep.connect.limit * 2) {
+      [weak self] outcome in
       switch consume outcome {
       case .success(let descriptor): self?.connected(descriptor)
       case .failure(let error):
@@ -131,7 +133,10 @@ final class LaneDialer: TCPStreamOwner {
       switch stream.tlsState {
       case .handshaking, .none: return
       case .established: upgrade()
-      case .failed(let error): fail(DialFailure(kind: error.isCertificateRefused || error.code == .notTLS ? .lasting : .passing, message: "TLS to \(server): \(error.message)"))
+      case .failed(let error):
+        fail(
+          DialFailure(
+            kind: error.isCertificateRefused || error.code == .notTLS ? .lasting : .passing, message: "TLS to \(server): \(error.message)"))
       }
     case .proxy, .upgrade: readAnswer(stream)
     }
@@ -165,7 +170,10 @@ final class LaneDialer: TCPStreamOwner {
 
   private func proxyAnswered(_ head: ResponseHead, _ count: Int) {
     guard head.status == 200 else {
-      return fail(DialFailure(kind: .passing, message: "the proxy \(configuration.proxy?.authority ?? "") refuses CONNECT \(server) with status \(head.status)"))
+      return fail(
+        DialFailure(
+          kind: .passing, message: "the proxy \(configuration.proxy?.authority ?? "") refuses CONNECT \(server) with status \(head.status)")
+      )
     }
     input.consume(count)
     connectedToServer()
@@ -183,7 +191,8 @@ final class LaneDialer: TCPStreamOwner {
       return completion(.success(lane))
     }
     if !useWebSocket {
-      return fail(DialFailure(kind: .rawRefused, message: "\(server) answered the upgrade with status \(head.status)", retryAfter: retryAfter(head)))
+      return fail(
+        DialFailure(kind: .rawRefused, message: "\(server) answered the upgrade with status \(head.status)", retryAfter: retryAfter(head)))
     }
     if head.status >= 500 || head.status == 429 {
       return fail(DialFailure(kind: .passing, message: "\(server) answered with status \(head.status)", retryAfter: retryAfter(head)))

@@ -67,7 +67,8 @@ public final class TunnelClient {
   public var statistics: TunnelStatistics {
     let session = driver?.session
     return TunnelStatistics(
-      isOnline: policy.state == .online, roundTripNanoseconds: session?.roundTripNanoseconds ?? 0, bytesSent: session?.statistics.bytesSent ?? 0,
+      isOnline: policy.state == .online, roundTripNanoseconds: session?.roundTripNanoseconds ?? 0,
+      bytesSent: session?.statistics.bytesSent ?? 0,
       bytesReceived: session?.statistics.bytesReceived ?? 0, openStreams: session?.streamCount ?? 0)
   }
 
@@ -126,7 +127,8 @@ public final class TunnelClient {
   }
 
   private func attempt(_ useWebSocket: Bool) {
-    let dialer = LaneDialer(configuration, tls: tls, useWebSocket: useWebSocket, on: loop, began: { [weak self] in self?.began($0) }) { [weak self] result in
+    let dialer = LaneDialer(configuration, tls: tls, useWebSocket: useWebSocket, on: loop, began: { [weak self] in self?.began($0) }) {
+      [weak self] result in
       guard let self else { return }
       self.dialer = nil
       switch result {

@@ -89,6 +89,8 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     if !isOver { reportDrain() }
   }
 
+  var takesRuns: Bool { records.bodyRemaining > 0 }
+
   /// In the middle of a body of known length the pieces are nothing but body: one system call takes them all.
   func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
     let total = pieces.reduce(0) { $0 + $1.count }
