@@ -69,10 +69,8 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
     reportDrain()
   }
 
-  public var takesRuns: Bool { true }
-
-  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
-    guard !isFinished else { return }
+  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool {
+    guard !isFinished else { return true }
     let total = pieces.reduce(0) { $0 + $1.count }
     bytesToSocket += UInt64(total)
     handled += UInt64(total)
@@ -80,11 +78,14 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
     if pending.isEmpty && socket.isWritable {
       switch socket.write(bytes, pieces: pieces) {
       case .bytes(let count): written = count
-      case .failed: return breakOff()
+      case .failed:
+        breakOff()
+        return true
       }
     }
     if written < total { pending.append(bytes, pieces: pieces, skipping: written) }
     reportDrain()
+    return true
   }
 
   public func streamEnded() {

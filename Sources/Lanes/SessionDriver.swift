@@ -90,9 +90,7 @@ public final class SessionDriver: LaneOwner {
   private func dispatch(_ batch: [SessionEvent], _ bytes: Span<UInt8>) {
     var index = 0
     while index < batch.count {
-      guard case .data(let id, let range) = batch[index], index + 1 < batch.count, case .data(id, _) = batch[index + 1],
-        let handler = handlers[id], handler.takesRuns
-      else {
+      guard case .data(let id, let range) = batch[index], index + 1 < batch.count, case .data(id, _) = batch[index + 1] else {
         dispatch(batch[index], bytes)
         index += 1
         continue
@@ -106,7 +104,10 @@ public final class SessionDriver: LaneOwner {
         run.append(next)
         index += 1
       }
-      handler.streamReceived(bytes, pieces: run)
+      if handlers[id]?.streamReceived(bytes, pieces: run) != true {
+        // One by one: the first may put another handler in place.
+        for piece in run { dispatch(.data(id, piece), bytes) }
+      }
       pieces = run
     }
   }
@@ -239,7 +240,7 @@ public final class SessionDriver: LaneOwner {
   public func wantsDrainReport(_ id: StreamID) -> Bool { session.wantsDrainReport(id) }
 
   /// See `Session.drained`.
-  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64? = nil, pathRoundTrip: UInt64) {
+  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64, pathRoundTrip: UInt64) {
     session.drained(id, upTo: offset, acknowledged: acknowledged, pathRoundTrip: pathRoundTrip, at: loop.now)
     if session.hasOutput(at: loop.now) { lane?.scheduleFlush() }
   }

@@ -80,7 +80,8 @@ package final class Relay {
     store = try StoreThread(database)
     routes = RouteTable(loop: loop, knownNames: known)
     let pseudonym = "causeway-" + Hexadecimal.text(Secrets.random(byteCount: 6)[...])
-    let policy = IngressPolicy(domain: configuration.domain, publicHost: configuration.publicURL?.address.host, pseudonym: pseudonym)
+    let policy = IngressPolicy(domain: configuration.domain, publicHost: configuration.publicURL?.address.host, pseudonym: pseudonym,
+      trustedProxies: configuration.trustedProxies)
     ingress = Ingress(loop: loop, routes: routes, policy: policy, pool: pool)
     ingress.metrics = metrics
     if let certificate = configuration.tlsCertificate, let key = configuration.tlsKey {
@@ -111,7 +112,9 @@ package final class Relay {
     housekeeping?.set(after: Self.housekeepingInterval)
   }
 
-  private static func knownNames(_ store: SQLiteStore, _ policy: ReservationPolicy, at now: WallTime) throws(StoreError) -> Set<String> {
+  private static func knownNames(
+    _ store: any AccountStore, _ policy: ReservationPolicy, at now: WallTime
+  ) throws(StoreError) -> Set<String> {
     var names: Set<String> = []
     var last: TunnelName?
     while true {
@@ -132,9 +135,8 @@ package final class Relay {
       scheme: configuration.listen[index].isTLS ? "https" : "http", port: addresses[index].port, domain: configuration.domain, tcpBase: addresses[0])
   }
 
-  /// Where clients and visitors reach this relay from here.
+  /// Where the first listener is reached from here, also behind a proxy: nobody else would tell the port that 0 became.
   private var readyURL: String {
-    if let url = configuration.publicURL { return url.origin }
     let listen = configuration.listen[0]
     return "\(listen.isTLS ? "https" : "http")://\(listeners[0].address)"
   }
@@ -157,12 +159,18 @@ package final class Relay {
 
   private func keepHouse() {
     let (names, policy) = (sessions.namesInUse, configuration.policy)
-    _ = store.submit { store in
+    let routes = LoopBound(routes, loop)
+    _ = store.submit(on: loop) { store -> Set<String>? in
       let now = WallTime.current
       do throws(StoreError) {
         try store.noteUse(of: names.compactMap { try? TunnelName(label: $0) }, at: now)
         _ = try store.purge(policy, at: now)
-      } catch {}  // tried again in half an hour; reservations last a day at least
+        return try Self.knownNames(store, policy, at: now)
+      } catch {
+        return nil  // tried again in half an hour; reservations last a day at least
+      }
+    } _: { known in
+      if let known { routes.value.keepKnown(known) }
     }
     housekeeping?.set(after: Self.housekeepingInterval)
   }

@@ -69,6 +69,8 @@ public struct ControlError: Error, Equatable, Sendable {
     /// Outside the relay's range: a mistake of the one who asked, not a shortage.
     public static let portInvalid = Code(rawValue: "PORT_INVALID")
     public static let limitReached = Code(rawValue: "LIMIT_REACHED")
+    /// One tunnel of a running session is gone; `request` says which. The others go on.
+    public static let nameLost = Code(rawValue: "NAME_LOST")
     public static let busy = Code(rawValue: "BUSY")
     public static let sessionEnded = Code(rawValue: "SESSION_ENDED")
     public static let protocolError = Code(rawValue: "PROTOCOL_ERROR")

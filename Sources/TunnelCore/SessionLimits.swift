@@ -1,5 +1,8 @@
 /// Every bound of a session, by name. Both sides use the same defaults; the relay tells its own at login.
 public struct SessionLimits: Equatable, Sendable {
+  /// Tunnels in one session: the relay refuses more, and a client's file may not have more.
+  public static let tunnelLimit = 64
+
   /// Credit that a new stream has in each direction before anything is acknowledged.
   public var initialWindow = 64 * 1024
   /// What a stream's window may grow to.
@@ -27,7 +30,7 @@ public struct SessionLimits: Equatable, Sendable {
   /// How long a session outlives its connection.
   public var resumeLimit = Duration.seconds(30)
   /// Round trips shorter than this count as this: below it, the machines' own scheduling is what takes the time.
-  public var roundTripFloor = Duration.microseconds(500)
+  public var roundTripFloor = Duration.microseconds(200)
   /// A stream idle for so long has its window set back.
   public var windowIdle = Duration.seconds(1)
 

@@ -94,12 +94,13 @@ private final class Tunnel {
       sink.reads = false
       let sent = pattern(64_000_000)
       source.send(sent)
-      // It stands still when two looks 200 ms apart find the same.
-      var before = -1
-      while before != source.unsentByteCount {
-        before = source.unsentByteCount
-        await loop.pause(.milliseconds(200))
-      }
+      var left = -1
+      #expect(
+        await loop.until {
+          defer { left = source.unsentByteCount }
+          return left == source.unsentByteCount && left < sent.count && sink.stream.isReadable
+        })
+      await loop.pause(.milliseconds(200))
       let window = tunnel.pair.relay.session.limits.maximumWindow
       #expect(source.unsentByteCount > 20_000_000)
       #expect(tunnel.pair.relay.session.unacknowledgedByteCount + tunnel.pair.client.session.unacknowledgedByteCount < window)

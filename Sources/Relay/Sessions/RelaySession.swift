@@ -9,9 +9,6 @@ internal import CausewayWire
 
 /// One client's session at the relay: its account, its tunnels, its secret for a resume. It outlives its lane by `resumeLimit`.
 final class RelaySession: SessionDriverOwner {
-  /// Tunnels in one session.
-  static let tunnelLimit = 64
-
   let account: AccountID
   private(set) var token: TokenHash
   let secret: SessionSecret
@@ -23,6 +20,8 @@ final class RelaySession: SessionDriverOwner {
   private var tunnels: [RelayTunnel] = []
   private var nextTunnel: UInt16 = 1
   private var pendingRequests = 0
+  /// Losses of tunnels that happened while no lane was there; at most `tunnelLimit`.
+  private var untold: [ControlError] = []
   private var endTimer: LoopTimer?
   private(set) var isOver = false
 
@@ -37,7 +36,7 @@ final class RelaySession: SessionDriverOwner {
   }
 
   var isAttached: Bool { driver.isAttached }
-  var names: [String] { tunnels.map(\.name) }
+  var tunnelCount: Int { tunnels.count }
 
   // MARK: Lanes
 
@@ -71,6 +70,8 @@ final class RelaySession: SessionDriverOwner {
 
   func sessionSynchronized() {
     isGenerationConfirmed = true
+    for error in untold { send(.error(error)) }
+    untold = []
     for tunnel in tunnels { sessions.routes.wake(tunnel.name) }
   }
 
@@ -113,8 +114,8 @@ final class RelaySession: SessionDriverOwner {
   }
 
   private func create(_ request: TunnelRequest) {
-    guard tunnels.count + pendingRequests < Self.tunnelLimit else {
-      return refuse(request, ControlError(.limitReached, "a session has at most \(Self.tunnelLimit) tunnels"))
+    guard tunnels.count + pendingRequests < SessionLimits.tunnelLimit else {
+      return refuse(request, ControlError(.limitReached, "a session has at most \(SessionLimits.tunnelLimit) tunnels"))
     }
     pendingRequests += 1
     sessions.openTunnel(request, for: self) { [weak self, weak sessions] result in
@@ -148,10 +149,16 @@ final class RelaySession: SessionDriverOwner {
   /// Another session of the account took the name over, or it was released.
   func lose(_ name: String) {
     guard let index = tunnels.firstIndex(where: { $0.name == name }) else { return }
-    sessions.close(tunnels.remove(at: index))
-    if tunnels.isEmpty {
-      end("its last tunnel is gone", telling: ControlError(.sessionEnded, "the name '\(name)' went to a newer session or was released"))
+    let tunnel = tunnels.remove(at: index)
+    sessions.close(tunnel)
+    let reason = "the name '\(name)' went to a newer session or was released"
+    guard !tunnels.isEmpty || pendingRequests > 0 else {
+      return end("its last tunnel is gone", telling: ControlError(.sessionEnded, reason))
     }
+    sessions.log.info("tunnel lost", ["session": .string(shortID), "url": .string(tunnel.url)])
+    let error = ControlError(.nameLost, reason, request: tunnel.request)
+    // Control messages do not outlive a lane: a detached session's client hears it after its resume.
+    if driver.isAttached { send(.error(error)) } else { untold.append(error) }
   }
 
   private func refuse(_ request: TunnelRequest, _ error: ControlError) {

@@ -3,6 +3,8 @@ internal import CausewayLinuxIO
 /// One public name or port of a session.
 final class RelayTunnel {
   let number: UInt16
+  /// The client's own number for it.
+  let request: Int
   let name: String
   let url: String
   let port: UInt16?
@@ -10,8 +12,9 @@ final class RelayTunnel {
   /// TCP only.
   var listener: Listener?
 
-  init(number: UInt16, name: String, url: String, port: UInt16?, route: Route, listener: Listener?) {
+  init(number: UInt16, request: Int, name: String, url: String, port: UInt16?, route: Route, listener: Listener?) {
     self.number = number
+    self.request = request
     self.name = name
     self.url = url
     self.port = port

@@ -1,3 +1,4 @@
+internal import CausewayCrypto
 internal import CausewayLanes
 internal import CausewayLinuxIO
 internal import CausewayRelayCore
@@ -13,6 +14,7 @@ extension SessionRegistry {
   func openTunnel(
     _ request: TunnelRequest, for session: RelaySession, avoiding ports: Set<UInt16> = [], _ completion: @escaping TunnelCompletion
   ) {
+    if let fault = Self.fault(of: request.basicAuth, isHTTP: request.isHTTP) { return completion(.failure(fault)) }
     var wanted = NameRequest(account: session.account, avoidedPorts: ports)
     do throws(NameError) {
       if let subdomain = request.subdomain {
@@ -36,6 +38,16 @@ extension SessionRegistry {
       }
     }
     if !isAccepted { completion(.failure(ControlError(.busy, "the relay is busy: try again soon", retryAfter: 2))) }
+  }
+
+  /// A password that cannot be asked for is refused, never ignored: the tunnel's owner relies on it.
+  static func fault(of auth: TunnelRequest.BasicAuth?, isHTTP: Bool) -> ControlError? {
+    guard let auth else { return nil }
+    if !isHTTP { return ControlError(.protocolError, "a TCP tunnel has no place for a password: basic_auth works with protocol http") }
+    if BasicAuthVerifier(auth) != nil { return nil }
+    return ControlError(
+      .protocolError,
+      "basic_auth is malformed: it needs a salt of 16 bytes, a hash of 32, and 1 to \(PasswordVerifier.maximumIterations) iterations")
   }
 
   /// The name is the account's; now it must be free of its other sessions.
@@ -65,28 +77,27 @@ extension SessionRegistry {
     }
   }
 
-  func holder(of name: String) -> RelaySession? { sessions.values.first { $0.names.contains(name) } }
-
   private func install(
     _ reservation: Reservation, _ request: TunnelRequest, _ session: RelaySession, _ ports: Set<UInt16>,
     _ completion: @escaping TunnelCompletion
   ) {
     let name = reservation.name.text
     let auth = request.basicAuth.flatMap { BasicAuthVerifier($0) }
-    if request.basicAuth != nil && auth == nil { return completion(.failure(ControlError(.protocolError, "basic_auth is malformed"))) }
     let number = session.takeTunnelNumber()
     let route = Route(name: name, tunnel: number, driver: session.driver, basicAuth: auth)
     if request.isHTTP {
-      routes.install(route)
-      return completion(.success(RelayTunnel(number: number, name: name, url: urls.http(name), port: nil, route: route, listener: nil)))
+      let tunnel = RelayTunnel(number: number, request: request.request, name: name, url: urls.http(name), port: nil, route: route, listener: nil)
+      open(tunnel, of: session)
+      return completion(.success(tunnel))
     }
     guard let port = reservation.tcpPort else { return completion(.failure(ControlError(.portUnavailable, "no TCP port is free"))) }
     do throws(SystemError) {
       let listener = try Listener(urls.tcpAddress(port), on: loop) { [unowned self] descriptor, address in
         acceptTCP?(descriptor, address, route)
       }
-      routes.install(route)
-      completion(.success(RelayTunnel(number: number, name: name, url: urls.tcp(port), port: port, route: route, listener: listener)))
+      let tunnel = RelayTunnel(number: number, request: request.request, name: name, url: urls.tcp(port), port: port, route: route, listener: listener)
+      open(tunnel, of: session)
+      completion(.success(tunnel))
     } catch {
       // Somebody else on this machine has it: take another one, unless it was asked for.
       if request.remotePort == nil && ports.count < Self.portAttempts {
@@ -100,10 +111,18 @@ extension SessionRegistry {
     tunnel.listener?.close()
     tunnel.listener = nil
     routes.remove(tunnel.route)
+    if holders[tunnel.name]?.tunnel === tunnel { holders[tunnel.name] = nil }
   }
 
+  private func open(_ tunnel: RelayTunnel, of session: RelaySession) {
+    holders[tunnel.name] = (session, tunnel)
+    routes.install(tunnel.route)
+  }
+
+  func holder(of name: String) -> RelaySession? { holders[name]?.session }
+
   /// Names in use now, so that their reservations do not run out.
-  var namesInUse: [String] { sessions.values.flatMap(\.names) }
+  var namesInUse: [String] { Array(holders.keys) }
 }
 
 extension ControlError {

@@ -32,6 +32,8 @@ final class SessionRegistry: ControlPath {
   let policy: ReservationPolicy
   let limits: SessionLimits
   private(set) var sessions: [[UInt8]: RelaySession] = [:]
+  /// Who serves a name, from the tunnel's opening to its close.
+  var holders: [String: (session: RelaySession, tunnel: RelayTunnel)] = [:]
   private var logins: [ObjectIdentifier: LaneLogin] = [:]
   /// Takes the connections of a TCP tunnel's port.
   var acceptTCP: ((consuming FileDescriptor, SocketAddress, Route) -> Void)?

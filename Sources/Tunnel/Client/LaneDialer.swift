@@ -90,7 +90,9 @@ final class LaneDialer: TCPStreamOwner {
     if configuration.proxy == nil { return connectedToServer() }
     stage = .proxy
     let request = ByteBuffer()
-    request.append("CONNECT \(server) HTTP/1.1\r\nHost: \(server)\r\n\r\n")
+    request.append("CONNECT \(server) HTTP/1.1\r\nHost: \(server)\r\n")
+    if let credentials = configuration.proxy?.credentials { request.append("Proxy-Authorization: Basic \(credentials)\r\n") }
+    request.append("\r\n")
     write(request)
   }
 
@@ -134,9 +136,9 @@ final class LaneDialer: TCPStreamOwner {
       case .handshaking, .none: return
       case .established: upgrade()
       case .failed(let error):
-        fail(
-          DialFailure(
-            kind: error.isCertificateRefused || error.code == .notTLS ? .lasting : .passing, message: "TLS to \(server): \(error.message)"))
+        let hint = error.code == .unknownAuthority || error.code == .certificateSelfSigned ? " (--ca FILE)" : ""
+        let isLasting = error.isCertificateRefused || error.code == .notTLS
+        fail(DialFailure(kind: isLasting ? .lasting : .passing, message: "TLS to \(server): \(error.message)\(hint)"))
       }
     case .proxy, .upgrade: readAnswer(stream)
     }
@@ -172,8 +174,8 @@ final class LaneDialer: TCPStreamOwner {
     guard head.status == 200 else {
       return fail(
         DialFailure(
-          kind: .passing, message: "the proxy \(configuration.proxy?.authority ?? "") refuses CONNECT \(server) with status \(head.status)")
-      )
+          kind: .passing,
+          message: "the proxy \(configuration.proxy?.address.description ?? "") refuses CONNECT \(server) with status \(head.status)"))
     }
     input.consume(count)
     connectedToServer()

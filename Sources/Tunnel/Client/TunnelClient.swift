@@ -34,6 +34,8 @@ public final class TunnelClient {
   private var secret: SessionSecret?
   private var generation: UInt32 = 0
   private var grants: [Int: TunnelGrant] = [:]
+  /// Tunnels that the relay took away: asking again would take the name from who has it now.
+  private var lost: Set<Int> = []
   private var urls: [String?]
   private var names: [String?]
 
@@ -228,7 +230,7 @@ public final class TunnelClient {
     grants = [:]
     driver.attach(lane, resumed: false)
     began(.tunnels)
-    for (index, tunnel) in configuration.tunnels.enumerated() {
+    for (index, tunnel) in configuration.tunnels.enumerated() where !lost.contains(index) {
       var request = TunnelRequest(
         request: index, isHTTP: tunnel.isHTTP, subdomain: tunnel.subdomain, remotePort: tunnel.remotePort, basicAuth: tunnel.basicAuth)
       if tunnel.subdomain == nil { request.previousName = names[index] }
@@ -240,7 +242,7 @@ public final class TunnelClient {
     guard grants[grant.request] == nil, locals.indices.contains(grant.request) else { return }
     grants[grant.request] = grant
     // Each is served as soon as it stands: visitors may be there already.
-    context?.setTunnels(Dictionary(grants.values.map { ($0.tunnel, locals[$0.request]) }) { first, _ in first })
+    serveGranted()
     guard hasAllTunnels else { return }
     policy.succeeded()
     arm()
@@ -255,7 +257,7 @@ public final class TunnelClient {
       observer?.client(self, event: .ready(endpoints))
     } else {
       observer?.client(self, event: .restarted(outage: outageStart.map { loop.now - $0 } ?? .zero))
-      for index in locals.indices where before[index] != urls[index] { observer?.client(self, event: .urlChanged(endpoints[index])) }
+      for index in grants.keys.sorted() where before[index] != urls[index] { observer?.client(self, event: .urlChanged(endpoints[index])) }
     }
     online()
   }
@@ -265,7 +267,21 @@ public final class TunnelClient {
     lastReason = ""
   }
 
-  private var hasAllTunnels: Bool { grants.count == locals.count }
+  private var hasAllTunnels: Bool { grants.count + lost.count == locals.count }
+
+  /// A newer session has the name, or the relay's owner released it.
+  private func tunnelLost(_ index: Int, _ reason: String) {
+    guard grants.removeValue(forKey: index) != nil else { return }
+    lost.insert(index)
+    serveGranted()
+    let endpoint = TunnelEvent.Endpoint(name: locals[index].name, url: urls[index] ?? "")
+    if lost.count == locals.count { return fail(.init(kind: .refused, message: reason)) }
+    observer?.client(self, event: .tunnelLost(endpoint, reason: reason))
+  }
+
+  private func serveGranted() {
+    context?.setTunnels(Dictionary(grants.values.map { ($0.tunnel, locals[$0.request]) }) { first, _ in first })
+  }
 
   /// - Parameter farewell: what the relay is told if a lane is there, so that it need not wait for us; then `completion`.
   private func forgetSession(saying farewell: String? = nil, _ completion: @escaping () -> Void = {}) {
@@ -325,6 +341,7 @@ extension TunnelClient: SessionDriverOwner {
     do throws(ControlError) {
       switch try ControlMessage(message) {
       case .created(let grant): granted(grant)
+      case .error(let error) where error.code == .nameLost && error.request != nil: tunnelLost(error.request ?? 0, error.message)
       case .error(let error) where error.request != nil || error.isFinal: refused(error)
       case .error(let error) where error.code == .sessionEnded: fail(.init(kind: .refused, message: error.message))
       case .error(let error): sessionFailed(error.message)

@@ -21,6 +21,18 @@ public struct TunnelSpecification: Sendable {
   }
 }
 
+/// An HTTP proxy that is asked for CONNECT.
+public struct HTTPProxy: Sendable {
+  public var address: HostPort
+  /// `USER:PASS` in base64 for Proxy-Authorization (RFC 7617); never shown.
+  public var credentials: String?
+
+  public init(address: HostPort, credentials: String? = nil) {
+    self.address = address
+    self.credentials = credentials
+  }
+}
+
 /// Whom a client connects to, as whom, and through what.
 public struct TunnelClientConfiguration: Sendable {
   public var server: ServerURL
@@ -29,7 +41,7 @@ public struct TunnelClientConfiguration: Sendable {
   /// For https servers.
   public var trust = TLSContext.Trust.systemStore
   /// An HTTP proxy for the relay (CONNECT), by HTTPS_PROXY for https servers, HTTP_PROXY for http ones, NO_PROXY and loopback excepted.
-  public var proxy: ServerURL?
+  public var proxy: HTTPProxy?
   public var tunnels: [TunnelSpecification]
   /// Windows and times of the session; the defaults are the protocol's.
   public var limits = SessionLimits()
@@ -55,6 +67,8 @@ public enum TunnelEvent: Sendable {
   /// The relay had forgotten the session: a new one stands, with the same URLs unless `urlChanged` follows.
   case restarted(outage: Duration)
   case urlChanged(Endpoint)
+  /// The relay took one tunnel away, for good; the others go on.
+  case tunnelLost(Endpoint, reason: String)
   case request(tunnel: String, method: String, target: String, status: Int, duration: Duration)
   case localDown(tunnel: String, target: String, reason: String)
   case localUp(tunnel: String, target: String)

@@ -23,6 +23,7 @@ package enum EventLines {
     case reconnecting(reason: String, delay: Duration)
     case resumed(outage: Duration, isNewSession: Bool)
     case urlChanged(name: String, url: String)
+    case tunnelLost(name: String, url: String, reason: String)
     /// `dropped`: requests before it that had no line, since nobody read.
     case request(tunnel: String, method: String, target: String, status: Int?, duration: Duration, dropped: Int)
     case localDown(tunnel: String, local: String, reason: String)
@@ -63,6 +64,11 @@ package enum EventLines {
         json.member("event", "url_changed")
         json.member("url", url)
         json.member("tunnel", name)
+      case .tunnelLost(let name, let url, let reason):
+        json.member("event", "tunnel_lost")
+        json.member("tunnel", name)
+        json.member("url", url)
+        json.member("reason", reason)
       case .request(let tunnel, let method, let target, let status, let duration, let dropped):
         json.member("event", "request")
         json.member("tunnel", tunnel)

@@ -5,7 +5,6 @@ internal import CausewayTunnelCore
 /// causeway.yml: the tunnels that `causeway start` opens in one session.
 package struct TunnelFile: Sendable {
   package static let standardName = "causeway.yml"
-  package static let maximumTunnelCount = 256
   static let protocols = ["http", "tcp"]
 
   package var server: Sourced<String>?
@@ -28,7 +27,9 @@ package struct TunnelFile: Sendable {
     let list = try root.required("tunnels")
     let items = try list.sequence()
     if items.isEmpty { throw list.error("no tunnel: write at least one, with name, protocol and local_port") }
-    if items.count > Self.maximumTunnelCount { throw list.error("\(items.count) tunnels, one session holds \(Self.maximumTunnelCount)") }
+    if items.count > SessionLimits.tunnelLimit {
+      throw list.error("\(items.count) tunnels, one session holds \(SessionLimits.tunnelLimit): write the others into a second file")
+    }
     for item in items { tunnels.append(try Self.entry(item, isInsecure, after: tunnels)) }
   }
 

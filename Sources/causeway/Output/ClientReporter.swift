@@ -77,6 +77,10 @@ final class ClientReporter: TunnelClientObserver {
       json(.urlChanged(name: endpoint.name, url: endpoint.url))
       story(.warning, "the URL has changed: \(endpoint.url)")
       print(endpoint)
+    case .tunnelLost(let endpoint, let reason):
+      if let index = panel.tunnels.firstIndex(where: { $0.name == endpoint.name }) { panel.tunnels[index].url = "(lost)" }
+      json(.tunnelLost(name: endpoint.name, url: endpoint.url, reason: reason))
+      story(.warning, "\(endpoint.url) is gone: \(reason)")
     case .request(let tunnel, let method, let target, let status, let duration): request(tunnel, method, target, status, duration)
     case .localDown(let tunnel, let target, let reason): localDown(tunnel, target, reason)
     case .localUp(let tunnel, let target): localUp(tunnel, target)

@@ -16,6 +16,10 @@ struct EventLinesTests {
       (.resumed(outage: .seconds(2), isNewSession: false), #"{"event":"resumed","outage":2.0,"new_session":false,"time":"T"}"#),
       (.urlChanged(name: "web", url: "http://b"), #"{"event":"url_changed","url":"http://b","tunnel":"web","time":"T"}"#),
       (
+        .tunnelLost(name: "web", url: "http://b", reason: "r"),
+        #"{"event":"tunnel_lost","tunnel":"web","url":"http://b","reason":"r","time":"T"}"#
+      ),
+      (
         .request(tunnel: "web", method: "GET", target: "/\"", status: nil, duration: .microseconds(1500), dropped: 2),
         #"{"event":"request","tunnel":"web","method":"GET","target":"/\"","status":null,"duration":0.0015,"dropped":2,"time":"T"}"#
       ),

@@ -26,6 +26,18 @@ struct TunnelFileTests {
     #expect(file.tunnels[1].specification.remotePort == 20432 && !file.tunnels[1].specification.isHTTP)
   }
 
+  @Test("a file holds as many tunnels as a session, and no more", arguments: [SessionLimits.tunnelLimit, SessionLimits.tunnelLimit + 1])
+  func count(_ count: Int) throws {
+    let text = "tunnels:\n" + (1...count).map { "- {name: t\($0), protocol: tcp, local_port: \($0)}\n" }.joined()
+    if count == SessionLimits.tunnelLimit {
+      #expect(try Self.parse(text).tunnels.count == count)
+    } else {
+      let error = #expect(throws: YAMLError.self) { try Self.parse(text) }
+      let message = error.map { CommandFailure($0) }
+      #expect(message?.exitCode == .usage && message?.message.contains("65 tunnels, one session holds 64") == true)
+    }
+  }
+
   @Test(
     "every mistake has file, line, column and key",
     arguments: [
