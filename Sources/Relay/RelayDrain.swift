@@ -31,7 +31,7 @@ final class RelayDrain {
 
   private func advance(_ now: Instant) {
     if isDismissing { return finish() }
-    guard ingress.connectionCount == 0 || now >= end else {
+    guard !ingress.isBusy || now >= end else {
       timer?.set(after: Self.step)
       return
     }
