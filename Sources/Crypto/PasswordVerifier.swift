@@ -60,6 +60,13 @@ public struct PasswordVerifier: Sendable {
     self.hash = hash
   }
 
+  /// Whether it was accepted before; no key is derived.
+  public func remembers(_ credential: Span<UInt8>) -> Bool {
+    guard let remembered, credential.count <= Self.maximumCredentialByteCount else { return false }
+    let quick = HMACSHA256.authenticate(credential, key: memoryKey)
+    return constantTimeEqual(remembered.span, quick.span)
+  }
+
   public mutating func accepts(_ credential: Span<UInt8>) -> Bool {
     guard credential.count <= Self.maximumCredentialByteCount else { return false }
     let quick = HMACSHA256.authenticate(credential, key: memoryKey)

@@ -47,7 +47,9 @@ public final class ControlExchange: LaneOwner {
   public func laneReceived(_ bytes: Span<UInt8>) -> Int {
     guard !isOver, let owner, owner.acceptsMessages, bytes.count >= FrameHeader.byteCount else { return 0 }
     guard let count = FrameHeader.controlFrameByteCount(bytes) else {
-      if bytes[0] != FrameHeader.Kind.control.rawValue || bytes.count > Self.messageByteLimit { fail("the other side does not speak this protocol") }
+      if bytes[0] != FrameHeader.Kind.control.rawValue || bytes.count > Self.messageByteLimit {
+        fail("the other side does not speak this protocol")
+      }
       return 0
     }
     guard count <= Self.messageByteLimit else {

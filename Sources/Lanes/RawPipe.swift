@@ -35,7 +35,8 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
   ///   - handledBefore: bytes of the stream that somebody else has taken before the pipe (its records).
   ///   - brokenCode: what the other side is told when the socket breaks.
   public init(
-    _ driver: SessionDriver, _ id: StreamID, _ socket: TCPStream, pool: ChunkPool, owner: (any RawPipeOwner)? = nil, handledBefore: UInt64 = 0,
+    _ driver: SessionDriver, _ id: StreamID, _ socket: TCPStream, pool: ChunkPool, owner: (any RawPipeOwner)? = nil,
+    handledBefore: UInt64 = 0,
     brokenCode: ResetCode = .originAborted
   ) {
     self.brokenCode = brokenCode
@@ -68,10 +69,8 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
     reportDrain()
   }
 
-  public var takesRuns: Bool { true }
-
-  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
-    guard !isFinished else { return }
+  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool {
+    guard !isFinished else { return true }
     let total = pieces.reduce(0) { $0 + $1.count }
     bytesToSocket += UInt64(total)
     handled += UInt64(total)
@@ -79,11 +78,14 @@ public final class RawPipe: StreamHandler, TCPStreamOwner {
     if pending.isEmpty && socket.isWritable {
       switch socket.write(bytes, pieces: pieces) {
       case .bytes(let count): written = count
-      case .failed: return breakOff()
+      case .failed:
+        breakOff()
+        return true
       }
     }
     if written < total { pending.append(bytes, pieces: pieces, skipping: written) }
     reportDrain()
+    return true
   }
 
   public func streamEnded() {

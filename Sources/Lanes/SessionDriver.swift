@@ -91,9 +91,7 @@ public final class SessionDriver: LaneOwner {
   private func dispatch(_ batch: [SessionEvent], _ bytes: Span<UInt8>) {
     var index = 0
     while index < batch.count {
-      guard case .data(let id, let range) = batch[index], index + 1 < batch.count, case .data(id, _) = batch[index + 1],
-        let handler = handlers[id], handler.takesRuns
-      else {
+      guard case .data(let id, let range) = batch[index], index + 1 < batch.count, case .data(id, _) = batch[index + 1] else {
         dispatch(batch[index], bytes)
         index += 1
         continue
@@ -107,7 +105,10 @@ public final class SessionDriver: LaneOwner {
         run.append(next)
         index += 1
       }
-      handler.streamReceived(bytes, pieces: run)
+      if handlers[id]?.streamReceived(bytes, pieces: run) != true {
+        // One by one: the first may put another handler in place.
+        for piece in run { dispatch(.data(id, piece), bytes) }
+      }
       pieces = run
     }
   }
@@ -214,7 +215,8 @@ public final class SessionDriver: LaneOwner {
   /// Reads from `source` straight into the stream, at most `maximum` bytes; with `asRecord` a data record's header goes before them.
   public func sendFrom(_ source: TCPStream, _ id: StreamID, atMost maximum: Int, asRecord: Bool) -> ReadOutcome {
     let headerByteCount = asRecord ? Record.headerByteCount : 0
-    let outcome = unsafe session.appendDirectly(id, atMost: maximum + headerByteCount, at: loop.now) { space -> (written: Int, result: ReadOutcome) in
+    let outcome = unsafe session.appendDirectly(id, atMost: maximum + headerByteCount, at: loop.now) {
+      space -> (written: Int, result: ReadOutcome) in
       guard space.count > headerByteCount else { return (0, .bytes(0)) }
       let outcome = unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: space.dropFirst(headerByteCount)))
       guard case .bytes(let count) = outcome else { return (0, outcome) }
@@ -239,7 +241,7 @@ public final class SessionDriver: LaneOwner {
   public func wantsDrainReport(_ id: StreamID) -> Bool { session.wantsDrainReport(id) }
 
   /// See `Session.drained`.
-  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64? = nil, pathRoundTrip: UInt64) {
+  public func drained(_ id: StreamID, upTo offset: UInt64, acknowledged: UInt64, pathRoundTrip: UInt64) {
     session.drained(id, upTo: offset, acknowledged: acknowledged, pathRoundTrip: pathRoundTrip, at: loop.now)
     if session.hasOutput(at: loop.now) { lane?.scheduleFlush() }
   }

@@ -8,10 +8,9 @@ public import CausewayTunnelCore
 public protocol StreamHandler: AnyObject {
   /// Bytes of the stream, in order. They are gone after the call: keep what cannot be passed on, and report what drained.
   func streamReceived(_ bytes: Span<UInt8>)
-  /// Whether the next pieces may come as a run. Not while a piece may make somebody else the stream's handler.
-  var takesRuns: Bool { get }
   /// The same for several pieces of `bytes` that arrived together, in order: a chance to pass them on in one system call.
-  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>])
+  /// - Returns: false when it took none: they then come one by one, each to whoever handles the stream by then.
+  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool
   /// The peer finished its direction.
   func streamEnded()
   /// The stream is dead and forgotten.
@@ -21,11 +20,7 @@ public protocol StreamHandler: AnyObject {
 }
 
 extension StreamHandler {
-  public var takesRuns: Bool { false }
-
-  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
-    for piece in pieces { streamReceived(bytes.extracting(piece)) }
-  }
+  public func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool { false }
 }
 
 /// Who owns a session: accepts streams and control messages, and decides what a lost lane means.

@@ -66,7 +66,9 @@ public final class WebSocketFraming {
     guard let (header, count) = try WebSocketFrameHeader.parse(input.bytes, expectsMask: !isClient) else { return false }
     guard header.opcode != .text else { throw .reservedOpcode }
     if !header.opcode.isControl {
-      guard (header.opcode == .continuation) == isInsideMessage else { throw isInsideMessage ? .continuationMissing : .continuationUnexpected }
+      guard (header.opcode == .continuation) == isInsideMessage else {
+        throw isInsideMessage ? .continuationMissing : .continuationUnexpected
+      }
       isInsideMessage = !header.isFinal
       // The first message comes from a peer that has proven nothing, and it is kept until it is whole.
       let limit = UInt64(ControlExchange.messageByteLimit)
@@ -174,7 +176,8 @@ public final class WebSocketFraming {
         position = 0
       }
       defer { position += 4 }
-      return UInt32(block[position]) | UInt32(block[position + 1]) << 8 | UInt32(block[position + 2]) << 16 | UInt32(block[position + 3]) << 24
+      return UInt32(block[position]) | UInt32(block[position + 1]) << 8 | UInt32(block[position + 2]) << 16 | UInt32(block[position + 3])
+        << 24
     }
   }
 }

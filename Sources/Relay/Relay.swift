@@ -81,7 +81,8 @@ package final class Relay {
     store = try StoreThread(database)
     routes = RouteTable(loop: loop, knownNames: known)
     let pseudonym = "causeway-" + Hexadecimal.text(Secrets.random(byteCount: 6)[...])
-    let policy = IngressPolicy(domain: configuration.domain, publicHost: configuration.publicURL?.address.host, pseudonym: pseudonym)
+    let policy = IngressPolicy(domain: configuration.domain, publicHost: configuration.publicURL?.address.host, pseudonym: pseudonym,
+      trustedProxies: configuration.trustedProxies)
     ingress = Ingress(loop: loop, routes: routes, policy: policy, pool: pool)
     ingress.metrics = metrics
     if let certificate = configuration.tlsCertificate, let key = configuration.tlsKey {
@@ -135,9 +136,8 @@ package final class Relay {
       scheme: configuration.listen[index].isTLS ? "https" : "http", port: addresses[index].port, domain: configuration.domain, tcpBase: addresses[0])
   }
 
-  /// Where clients and visitors reach this relay from here.
+  /// Where the first listener is reached from here, also behind a proxy: nobody else would tell the port that 0 became.
   private var readyURL: String {
-    if let url = configuration.publicURL { return url.origin }
     let listen = configuration.listen[0]
     return "\(listen.isTLS ? "https" : "http")://\(listeners[0].address)"
   }

@@ -36,6 +36,8 @@ public struct ReconnectPolicy: Sendable {
   public static let longestRetryAfter = Duration.seconds(300)
   /// A connection lost again so soon after the last loss is no reason to hurry: a relay that drops every lane would be hammered.
   public static let flapLimit = Duration.seconds(1)
+  /// What a step of connecting has left after a network change.
+  public static let doubtLimit = Duration.seconds(3)
   /// How long a server that refused `causeway/3` is asked for a WebSocket first.
   public static let fallbackMemory = Duration.seconds(600)
 
@@ -59,6 +61,10 @@ public struct ReconnectPolicy: Sendable {
   private var fallbackUntil = Instant.zero
   private var lastLoss: Instant?
   private var usesWebSocket = false
+  /// The relay itself said how long to wait.
+  private var isToldToWait = false
+  /// The present step's limit was cut because the network changed under it.
+  public private(set) var isDoubted = false
   private var random: SeededRandom
 
   /// The first attempt is due at once.
@@ -81,6 +87,7 @@ public struct ReconnectPolicy: Sendable {
     switch state {
     case .waiting(let until) where now >= until:
       usesWebSocket = now < fallbackUntil
+      isDoubted = false
       state = .connecting(.connect, deadline: now + ConnectStep.connect.limit)
       return .attempt(useWebSocket: usesWebSocket)
     case .connecting(let step, let deadline) where now >= deadline:
@@ -92,18 +99,22 @@ public struct ReconnectPolicy: Sendable {
 
   /// The attempt reached its next step.
   public mutating func began(_ step: ConnectStep, at now: Instant) {
-    if case .connecting = state { state = .connecting(step, deadline: now + step.limit) }
+    guard case .connecting = state else { return }
+    isDoubted = false
+    state = .connecting(step, deadline: now + step.limit)
   }
 
   /// Something between answered `causeway/3` with anything but 101: ask for a WebSocket, on a new connection, at once.
   public mutating func rawUpgradeRefused(at now: Instant) {
     fallbackUntil = now + Self.fallbackMemory
-    if state != .ended { state = .waiting(until: now) }
+    if state != .ended { waitUntil(now) }
   }
 
   /// The attempt ran into its step's limit and is torn down. Silence about the upgrade is a refusal too: something between may swallow
   /// what it does not know.
   public mutating func abandoned(_ step: ConnectStep, at now: Instant) {
+    guard state != .ended else { return }
+    if isDoubted { return waitUntil(now) }
     if step == .upgrade && !usesWebSocket { return rawUpgradeRefused(at: now) }
     if usesWebSocket { forgetFallback() }
     attemptFailed(at: now)
@@ -120,11 +131,9 @@ public struct ReconnectPolicy: Sendable {
   /// - Parameter retryAfter: the relay's own wish.
   public mutating func attemptFailed(retryAfter: Duration? = nil, at now: Instant) {
     guard state != .ended else { return }
-    if let retryAfter {
-      state = .waiting(until: now + min(max(retryAfter, .zero), Self.longestRetryAfter))
-      return
-    }
-    state = .waiting(until: now + delay(at: now))
+    guard let retryAfter else { return waitUntil(now + delay(at: now)) }
+    waitUntil(now + min(max(retryAfter, .zero), Self.longestRetryAfter))
+    isToldToWait = true
   }
 
   /// The lane is lost: an outage begins, and the first attempt is due at once, unless another one was lost within `flapLimit`.
@@ -133,12 +142,25 @@ public struct ReconnectPolicy: Sendable {
     let isFlapping = lastLoss.map { now < $0 + Self.flapLimit } ?? false
     lastLoss = now
     outageStart = now
-    state = .waiting(until: isFlapping ? now + delay(at: now) : now)
+    waitUntil(isFlapping ? now + delay(at: now) : now)
   }
 
-  /// An interface or route changed: whoever waits tries now.
+  /// An interface or route changed: whoever waits tries now, unless the relay itself asked to wait. An attempt under way may hang on an
+  /// address that is gone: it must come on within `doubtLimit`
+  /// (with a session on it, its heartbeat decides: registering may take the relay a while).
   public mutating func networkChanged(at now: Instant) {
-    if case .waiting(let until) = state, until > now { state = .waiting(until: now) }
+    switch state {
+    case .waiting(let until) where until > now && !isToldToWait: waitUntil(now)
+    case .connecting(let step, let deadline) where step != .tunnels && deadline > now + Self.doubtLimit:
+      isDoubted = true
+      state = .connecting(step, deadline: now + Self.doubtLimit)
+    default: break
+    }
+  }
+
+  private mutating func waitUntil(_ instant: Instant) {
+    isToldToWait = false
+    state = .waiting(until: instant)
   }
 
   public mutating func end() { state = .ended }

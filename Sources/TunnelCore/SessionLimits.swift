@@ -30,7 +30,7 @@ public struct SessionLimits: Equatable, Sendable {
   /// How long a session outlives its connection.
   public var resumeLimit = Duration.seconds(30)
   /// Round trips shorter than this count as this: below it, the machines' own scheduling is what takes the time.
-  public var roundTripFloor = Duration.microseconds(500)
+  public var roundTripFloor = Duration.microseconds(200)
   /// A stream idle for so long has its window set back.
   public var windowIdle = Duration.seconds(1)
 

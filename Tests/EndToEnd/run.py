@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the end-to-end tests: every class in a process of its own, several side by side, `exclusive` ones alone at the end.
+"""Runs the end-to-end tests: every class in a process of its own, several side by side, `patient` ones (that mostly
+wait) beside them, `exclusive` ones alone at the end.
 
   run.py                          all
   run.py --only http              one file (test_http.py); also http.Bodies and http.Bodies.test_sizes
@@ -28,6 +29,7 @@ sys.path.insert(0, str(HERE))
 from harness.cases import Case  # noqa: E402
 
 CLASS_SECONDS = 420
+PATIENT_JOBS = 4
 
 
 def classes() -> dict[str, type]:
@@ -178,8 +180,8 @@ def main() -> int:
             print(f"{'FAIL' if strict else 'skip'}  {name}: {count} skipped: {reason}")
         sys.stdout.flush()
 
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        futures = {pool.submit(spawn, name, plan[name]): name for name in shared}
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool, concurrent.futures.ThreadPoolExecutor(PATIENT_JOBS) as waiting:
+        futures = {(waiting if everything[n].patient else pool).submit(spawn, n, plan[n]): n for n in shared}
         for future in concurrent.futures.as_completed(futures):
             tell(futures[future], future.result())
     for name in alone:

@@ -1,4 +1,7 @@
-"""Allocations for a 1 KiB request on a warm keep-alive connection, counted by a malloc hook; budgets.json is the law."""
+"""Allocations for a 1 KiB request on a warm keep-alive connection, counted by a malloc hook; budgets.json is the law.
+
+The client runs with -q: a line for each request costs what lines cost.
+"""
 
 import json
 import pathlib
@@ -28,7 +31,7 @@ class Allocations(Case):
         cls.origin = cls.keep(Origin(), "close")
         cls.relay = cls.keep(Relay(env=environment["relay"]), "stop")
         token = cls.relay.account()
-        cls.client = cls.keep(Client("http", cls.origin.port, server=cls.relay.url, token=token, env=environment["client"]), "stop")
+        cls.client = cls.keep(Client("http", cls.origin.port, "-q", server=cls.relay.url, token=token, env=environment["client"], json_lines=False), "stop")
 
     def counts(self) -> dict[str, int]:
         return {half: int.from_bytes(path.read_bytes(), "little") for half, path in self.counters.items()}

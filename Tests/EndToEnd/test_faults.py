@@ -14,10 +14,10 @@ from harness.causeway import Client, Relay, connect
 from harness.http import Closed, Visitor, fetch
 from harness.origin import Origin, TCPService, body_of, hash_of, pages_of
 from harness.processes import proportional_bytes, wait_for
-from harness.proxy import Proxy
+from harness.proxy import Pair, Proxy
 
 MIB = 1 << 20
-STALL = 4 * MIB  # two windows of a stream on loopback, and what warm pools keep
+STALL = 1 * MIB  # two windows of a stream that nobody drains (64 KiB each), and pages that the allocator keeps
 
 
 class Cuts(LinkedCase):
@@ -117,7 +117,7 @@ class Cuts(LinkedCase):
         self.link.freeze()
         started = time.monotonic()
         client.process.event("reconnecting", 15)
-        self.assertLess(time.monotonic() - started, 14)
+        self.assertLess(time.monotonic() - started, 10.5)  # dead after 9 s of silence
         self.link.cut()
         self.link.thaw()
         wait_for(lambda: fetch(self.relay.port, self.host(client), "/bytes/1", seconds=10).status == 200, 15, "service again")
@@ -140,12 +140,44 @@ class Cuts(LinkedCase):
         self.link.cut()
         started = time.monotonic()
         answer = fetch(self.relay.port, self.host(client), "/bytes/1", seconds=10)
+        took = time.monotonic() - started
         self.assertEqual(answer.status, 503)
         self.assertTrue(answer.value("retry-after").isdigit())
-        self.assertTrue(3.5 < time.monotonic() - started < 7, time.monotonic() - started)
+        self.assertTrue(4.9 < took < 6, took)
+
+
+class Unknowing(Proxy):
+    """Something in the middle that spoils `Upgrade: causeway/3`; `fallbacks` counts the WebSockets that came instead."""
+
+    fallbacks = 0
+
+    def make_pair(self, near, far) -> Pair:
+        return UnknowingPair(self, near, far)
+
+
+class UnknowingPair(Pair):
+    def filter(self, data, index):
+        if index == 0 and self.passed[0] == 0:
+            data = bytes(data)
+            self.proxy.fallbacks += b"Upgrade: websocket" in data
+            return data.replace(b"Upgrade: causeway/3", b"Upgrade: something")
+        return data
+
+
+class CutsInTheFallback(Cuts):
+    """All of the same over WebSocket."""
+
+    def setUp(self):
+        super().setUp()
+        self.link = self.own(Unknowing(self.relay.port), "close")
+
+    def tearDown(self):
+        self.assertGreater(self.link.fallbacks, 0)
 
 
 class Limits(LinkedCase):
+    patient = True
+
     def test_a_resume_after_the_limit_ends_the_streams_visibly(self):
         client = self.client()
         size = 64 * MIB
@@ -160,7 +192,7 @@ class Limits(LinkedCase):
             took = time.monotonic() - started
         self.assertLess(len(rest), size - MIB, "a truncated body looked whole")
         self.assertTrue(body_of(size).startswith(body_of(MIB) + rest[: 4 * MIB]))
-        self.assertTrue(20 < took < 45, f"streams ended {took:.0f} s after the cut; the limit is 30")
+        self.assertTrue(29 < took < 33, f"streams ended {took:.0f} s after the cut; the limit is 30")
         self.link.accepting = True
         wait_for(lambda: fetch(self.relay.port, self.host(client), "/bytes/1", seconds=10).status == 200, 25, "service again with the same name")
         self.assertTrue(client.process.running)
@@ -175,7 +207,7 @@ class Kills(LinkedCase):
             self.relay.restart()
             back = time.monotonic()
             wait_for(lambda: self.status(client) == 200, 5, "the old URL")
-            self.assertLess(time.monotonic() - back, 1.5)
+            self.assertLess(time.monotonic() - back, 1)
         self.assertEqual([line for line in client.process.lines if "url_changed" in line], [])
 
     def status(self, client) -> int:
@@ -198,7 +230,7 @@ class Kills(LinkedCase):
         first.process.kill()
         started = time.monotonic()
         second = self.client("http", self.origin.port, "--subdomain", "heir")
-        self.assertLess(time.monotonic() - started, 1.5)
+        self.assertLess(time.monotonic() - started, 1)
         self.assertEqual(second.url, first.url)
         self.assertEqual(fetch(self.relay.port, self.host(second), "/bytes/1").status, 200)
 
@@ -209,12 +241,6 @@ class Kills(LinkedCase):
         second = self.client("http", self.origin.port, "--subdomain", "frozen")
         self.assertLess(time.monotonic() - started, 4)
         self.assertEqual(fetch(self.relay.port, self.host(second), "/bytes/1").status, 200)
-
-    def test_a_living_holder_keeps_its_name(self):
-        first = self.client("http", self.origin.port, "--subdomain", "alive")
-        second = self.client("http", self.origin.port, "--subdomain", "alive", ready=False)
-        self.assertIn(second.process.wait(10), (69, 75))
-        self.assertEqual(fetch(self.relay.port, self.host(first), "/bytes/1").status, 200)
 
     def test_a_killed_clients_streams_end_visibly(self):
         client = self.client()
@@ -250,24 +276,6 @@ class Kills(LinkedCase):
             self.relay.process.signal(signal.SIGCONT)
             digest.update(visitor.exactly(size - MIB))
         self.assertEqual(digest.hexdigest(), hash_of(size))
-
-
-class Strangers(Case):
-    """A resume by somebody who doesn't hold the key: the stranger is another client of another account here; one that
-    speaks the documented wire by hand joins when docs/protocol.md is final."""
-
-    def test_another_account_cannot_take_a_detached_name(self):
-        relay = self.own(Relay(), "stop")
-        origin = self.own(Origin(), "close")
-        link = self.own(Proxy(relay.port), "close")
-        one, two = relay.account("one@example.org"), relay.account("two@example.org")
-        client = self.own(Client("http", origin.port, "--subdomain", "mine", server=f"http://127.0.0.1:{link.port}", token=one), "stop")
-        link.accepting = False
-        link.cut()
-        stranger = self.own(Client("http", 9, "--subdomain", "mine", server=relay.url, token=two, ready=False), "stop")
-        self.assertEqual(stranger.process.wait(10), 69)
-        link.accepting = True
-        wait_for(lambda: fetch(relay.port, client.host, "/bytes/1").status == 200, 10, "the owner again")
 
 
 class Stalls(Case):

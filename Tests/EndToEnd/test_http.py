@@ -8,7 +8,7 @@ import threading
 import time
 
 from harness.cases import StandCase
-from harness.causeway import connect
+from harness.causeway import Client, Relay, connect
 from harness.http import Closed, Visitor, fetch, raw
 from harness.origin import HOSTILE, Origin, body_of, hash_of, pages_of
 from harness.processes import free_port, wait_for
@@ -199,6 +199,52 @@ class Ends(StandCase):
                     visitor.connection.shutdown(socket.SHUT_RDWR)
                 sender.join(10)
 
+    def test_no_early_answer_is_lost_under_load(self):
+        """A close with unread input would send RST, which deletes the answer from the visitor's kernel (RFC 9112 section 9.6)."""
+        wrong = []
+
+        def upload(size: int):
+            try:
+                with Visitor(self.port, self.host, seconds=30) as visitor:
+                    visitor.request("POST", "/early/413", [("Content-Length", size)])
+                    visitor.send(bytes(size))  # all of it before the first look at an answer
+                    answer = visitor.response()
+                    if (answer.status, answer.body) != (413, b"too much\n"):
+                        wrong.append((answer.status, answer.body[:100]))
+            except (OSError, Closed) as error:
+                wrong.append(repr(error))
+
+        threads = [threading.Thread(target=upload, args=((70_000, 300_000, 2 * MIB, 5 * MIB)[i % 4],)) for i in range(200)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual(wrong, [])
+
+    def test_bodies_of_any_method_and_end_share_a_connection(self):
+        visitor = self.visitor()
+        requests = (
+            ("HEAD", "/bytes/10", None, 200, 0), ("POST", "/hash", bytes(100_000), 200, None), ("GET", "/status/204", None, 204, 0),
+            ("OPTIONS", "/echo", b"GET / HTTP/1.1\r\n\r\n", 200, None), ("GET", "/status/304", None, 304, 0),
+            ("GET", "/hostile/not-http", None, 502, None), ("GET", "/chunked/70000", None, 200, 70_000), ("GET", "/bytes/9", None, 200, 9),
+        )  # fmt: skip
+        for method, target, body, _, _ in requests:
+            visitor.request(method, target, body=body)
+        for method, target, _, status, count in requests:
+            answer = visitor.response(method)
+            self.assertEqual((answer.status, answer.complete), (status, True), target)
+            if count is not None:
+                self.assertEqual(len(answer.body), count, target)
+
+    def test_20_000_pipelined_requests(self):
+        visitor = self.visitor(seconds=30)
+        request = f"GET /bytes/1 HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode()
+        sender = threading.Thread(target=visitor.send, args=(request * 20_000,))
+        sender.start()
+        for index in range(20_000):
+            self.assertEqual(visitor.response().body, body_of(1), index)
+        sender.join()
+
     def test_expect_is_forwarded_and_so_is_the_100(self):
         visitor = self.visitor()
         visitor.request("POST", "/expect/300", [("Expect", "100-continue"), ("Content-Length", 1000)])
@@ -330,9 +376,15 @@ class Heads(StandCase):
         for host in (name, name.upper(), name + ".", f"{name}:{self.port}", f"{name}:1"):
             self.assertEqual(fetch(self.port, host, "/bytes/1").status, 200, host)
 
-    def test_absolute_targets_win_over_host(self):
-        answer = raw(self.port, f"GET http://{self.host}/bytes/3 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-        self.assertTrue(answer.endswith(body_of(3)) and b" 200 " in answer[:20], answer)
+    def test_absolute_targets_name_the_host(self):
+        """Where Host says the same or nothing; a Host that differs is refused (`Smuggling`, by the checklist of section 3.5)."""
+        for version, host in (("1.1", f"Host: {self.host}\r\n"), ("1.1", f"Host: {self.host.upper()}\r\n"), ("1.0", "")):
+            with self.subTest(version=version, host=host):
+                answer = raw(self.port, f"GET http://{self.host}/bytes/3 HTTP/{version}\r\n{host}Connection: close\r\n\r\n".encode())
+                self.assertTrue(answer.endswith(body_of(3)) and b" 200 " in answer[:20], answer)
+        got = raw(self.port, f"GET http://{self.host}?x=1 HTTP/1.1\r\nHost: {self.host}\r\nConnection: close\r\n\r\n".encode())
+        self.assertIn(b" 200 ", got[:20])
+        self.assertEqual(self.origin.seen[-1].target, "/?x=1")
 
     def test_big_heads_up_to_the_limit(self):
         fields = [(f"X-{i}", "v" * 500) for i in range(50)]
@@ -388,6 +440,21 @@ class TrustedProxy(StandCase):
         got = dict((n.lower(), v) for n, v in self.fetch("/echo", fields=fields).json()["fields"])
         self.assertEqual([a.strip() for a in got["x-forwarded-for"].split(",")][0], "203.0.113.7")
         self.assertEqual((got["x-forwarded-proto"], got["x-forwarded-host"]), ("https", "shop.example"))
+        self.assertEqual(got["x-real-ip"], "203.0.113.7")
+
+    def test_the_visitor_is_found_behind_chained_proxies(self):
+        fields = [("X-Forwarded-For", "6.6.6.6, 203.0.113.7, 127.0.0.9"), ("X-Real-IP", "6.6.6.6")]
+        got = self.fetch("/echo", fields=fields).json()["fields"]
+        self.assertEqual([v for n, v in got if n.lower() == "x-real-ip"], ["203.0.113.7"])
+
+    def test_others_are_not_believed(self):
+        relay = self.own(Relay("--trusted-proxy", "127.0.0.2/32"), "stop")
+        client = self.own(Client("http", self.origin.port, server=relay.url, token=relay.account()), "stop")
+        for source, proto, seen in (("127.0.0.1", "http", "127.0.0.1"), ("127.0.0.2", "https", "203.0.113.7")):
+            with self.subTest(source=source), Visitor(relay.port, f"{client.host}:{client.port}", source=source) as visitor:
+                visitor.request("GET", "/echo", [("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Proto", "https")])
+                got = dict((n.lower(), v) for n, v in visitor.response().json()["fields"])
+                self.assertEqual((got["x-forwarded-proto"], got["x-real-ip"]), (proto, seen))
 
 
 class ErrorPages(StandCase):
@@ -417,6 +484,25 @@ class ErrorPages(StandCase):
         origin = self.own(Origin(port=port), "close")
         self.assertEqual(fetch(self.port, host, "/bytes/1").status, 200)
         origin.close()
+
+    def test_a_service_that_does_not_answer_the_connect_is_504(self):
+        listener = self.own(socket.socket(), "close")
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):  # fill its queue: further SYNs are dropped
+            waiting = self.own(socket.socket(), "close")
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(listener.getsockname())
+        client = self.another("http", f"127.0.0.1:{listener.getsockname()[1]}")
+        answer = fetch(self.port, f"{client.host}:{client.port}", "/", fields=[("Accept", "application/json")], seconds=20)
+        self.assertEqual((answer.status, answer.json()["error"]["side"]), (504, "the local service"))
+
+    def test_pages_have_a_date(self):
+        for host in (self.host, f"nobody-has-this.localhost:{self.port}"):
+            answer = fetch(self.port, host, "/status/200")
+            self.assertEqual(len(answer.values("date")), 1)
+            self.assertRegex(answer.value("date"), r"^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$")
 
     def test_an_offline_client_is_502(self):
         client = self.another("http", self.origin.port, "--subdomain", "offline")
@@ -486,6 +572,9 @@ class Smuggling(StandCase):
         ("fragment", "GET /{mark}#x HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         ("control byte in the target", "GET /{mark}\x7f HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         ("target without slash", "GET {mark} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        ("absolute form with another Host", "GET http://{host}/{mark} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        ("absolute form to another Host", "GET http://localhost/{mark} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        ("absolute form with userinfo", "GET http://a@{host}/{mark} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         ("asterisk for GET", "GET * HTTP/1.1\r\nHost: {host}\r\nX: {mark}\r\n\r\n"),
         ("no Host", "GET /{mark} HTTP/1.1\r\nX: y\r\n\r\n"),
         ("two Hosts", GET + "Host: {host}\r\n\r\n"),
@@ -612,14 +701,15 @@ class HostileOrigin(StandCase):
         self.assertEqual(self.fetch("/bytes/100").body, body_of(100))
 
 
+def basic(text: str) -> tuple[str, str]:
+    return "Authorization", "Basic " + base64.b64encode(text.encode()).decode()
+
+
 class BasicAccess(StandCase):
     client_options = ("-a", "someone:pass:word")
 
-    def basic(self, text: str) -> tuple[str, str]:
-        return "Authorization", "Basic " + base64.b64encode(text.encode()).decode()
-
     def test_only_the_right_word_passes(self):
-        for fields, status in (([], 401), ([self.basic("someone:wrong")], 401), ([self.basic("x:pass:word")], 401), ([("Authorization", "Basic !!!")], 401), ([("Authorization", "Bearer x")], 401), ([self.basic("someone:pass:word")], 200)):
+        for fields, status in (([], 401), ([basic("someone:wrong")], 401), ([basic("x:pass:word")], 401), ([("Authorization", "Basic !!!")], 401), ([("Authorization", "Bearer x")], 401), ([basic("someone:pass:word")], 200)):
             with self.subTest(fields=fields):
                 before = len(self.origin.seen)
                 answer = self.fetch("/echo", fields=fields)
@@ -636,8 +726,27 @@ class BasicAccess(StandCase):
 
     def test_without_a_it_reaches_the_origin(self):
         client = self.another("http", self.origin.port)
-        got = fetch(self.port, f"{client.host}:{client.port}", "/echo", fields=[self.basic("a:b")]).json()
-        self.assertIn(list(self.basic("a:b")), got["fields"])
+        got = fetch(self.port, f"{client.host}:{client.port}", "/echo", fields=[basic("a:b")]).json()
+        self.assertIn(list(basic("a:b")), got["fields"])
+
+
+class Guessing(StandCase):
+    """Alone: its relay has no patience left afterwards."""
+
+    client_options = ("-a", "someone:pass:word")
+
+    def test_guessing_is_limited_and_locks_nobody_out(self):
+        right = [basic("someone:pass:word")]
+        self.assertEqual(self.fetch("/bytes/1", fields=right).status, 200)
+        visitor = self.visitor()
+        statuses = []
+        for index in range(40):
+            visitor.request("GET", "/bytes/1", [basic(f"someone:{index}")])
+            answer = visitor.response()
+            statuses.append(answer.status)
+        self.assertEqual(sorted(set(statuses)), [401, 429])
+        self.assertGreater(int(answer.value("retry-after")), 0)
+        self.assertEqual(self.fetch("/bytes/1", fields=right).status, 200)
 
 
 class LocalServices(StandCase):

@@ -185,10 +185,12 @@ private let nothing: [UInt8] = []
     }
   }
 
-  @Test("what is no control message ends a login, and a long one too", arguments: [
-    [1, 0, 0, 8, 0, 0, 0, 1], [6, 0, 0, 1, 0, 0, 0, 0, 0xC0], [6, 0, 0x10, 0, 0, 0, 0, 0] + [UInt8](repeating: 0x80, count: 4096),
-    [0x47, 0x45, 0x54, 0x20, 0x2F, 0x20, 0x48, 0x54],
-  ] as [[UInt8]])
+  @Test(
+    "what is no control message ends a login, and a long one too",
+    arguments: [
+      [1, 0, 0, 8, 0, 0, 0, 1], [6, 0, 0, 1, 0, 0, 0, 0, 0xC0], [6, 0, 0x10, 0, 0, 0, 0, 0] + [UInt8](repeating: 0x80, count: 4096),
+      [0x47, 0x45, 0x54, 0x20, 0x2F, 0x20, 0x48, 0x54],
+    ] as [[UInt8]])
   func refusedLogin(_ wire: [UInt8]) async throws {
     final class Login: ControlExchangeOwner {
       var acceptsMessages: Bool { true }

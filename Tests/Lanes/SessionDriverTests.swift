@@ -101,7 +101,9 @@ private let hello = Array("hello".utf8)
       }
       far.onData = { pump() }
       far.onWritable = { pump() }
-      near.onData = { pair.relay.drained(id, upTo: UInt64(near.received.count), pathRoundTrip: 0) }
+      near.onData = {
+        pair.relay.drained(id, upTo: UInt64(near.received.count), acknowledged: UInt64(near.received.count), pathRoundTrip: 0)
+      }
       var random = SeededRandom(seed: seed)
       for _ in 0..<6 {
         let mark = near.received.count + Int.random(in: 1...400_000, using: &random)
@@ -240,6 +242,25 @@ private let hello = Array("hello".utf8)
         pair.end()
       }
       #expect(await loop.until(.seconds(2)) { weakRelay == nil && weakClient == nil && weakHandler == nil && weakLane == nil })
+    }
+  }
+
+  @Test("frames that arrive together reach whoever handles the stream after the first of them")
+  func handlerChanges() async throws {
+    try await onLoop { loop in
+      let pair = DriverPair(loop)
+      let (a, b) = try socketPair(on: loop)
+      let peer = PlainPeer(b)
+      let (first, second) = (RecordingHandler(), RecordingHandler())
+      pair.clientOwner.makeHandler = { _ in first }
+      first.onData = { pair.client.setHandler(1, second) }
+      pair.client.attach(Lane(a, received: nothing.span, framing: nil), resumed: false)
+      func data(_ offset: UInt8) -> [UInt8] { [1, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, offset, 0x61 + offset] }
+      peer.send(data(0) + data(1) + data(2))
+      #expect(await loop.until { first.received.count + second.received.count == 3 })
+      #expect(first.received == Array("a".utf8) && second.received == Array("bc".utf8))
+      pair.end()
+      b.close()
     }
   }
 }

@@ -59,7 +59,8 @@ import Testing
 
   @Test("a fragmented first message is one message; pings and pongs may stand between")
   func fragments() {
-    let wire = Self.frame(2, [1], final: false) + Self.frame(9, [7]) + Self.frame(0, [2], final: false) + Self.frame(10, []) + Self.frame(0, [3])
+    let wire =
+      Self.frame(2, [1], final: false) + Self.frame(9, [7]) + Self.frame(0, [2], final: false) + Self.frame(10, []) + Self.frame(0, [3])
     let result = Self.deliver([wire + Self.frame(2, [4], final: false) + Self.frame(0, [5])])
     #expect(result.delivered == Self.control([1, 2, 3]) + [4, 5] && result.failure == nil)
     #expect(result.framing.hasControlOutput)
@@ -71,21 +72,29 @@ import Testing
   @Test("bytes split anywhere give the same")
   func splits() {
     let long = pattern(70_000)
-    let wire = Self.frame(2, Array("first".utf8)) + Self.frame(2, pattern(200)) + Self.frame(9, [1, 2]) + Self.frame(2, [], final: false) + Self.frame(0, [5])
+    let wire =
+      Self.frame(2, Array("first".utf8)) + Self.frame(2, pattern(200)) + Self.frame(9, [1, 2]) + Self.frame(2, [], final: false)
+      + Self.frame(0, [5])
     let expected = Self.deliver([wire]).delivered
     #expect(expected == Self.control(Array("first".utf8)) + pattern(200) + [5])
     for cut in 0...wire.count { #expect(Self.deliver([Array(wire[..<cut]), Array(wire[cut...])]).delivered == expected, "cut at \(cut)") }
     #expect(Self.deliver(wire.map { [$0] }).delivered == expected)
     let large = Self.frame(2, [0x80]) + Self.frame(2, long)
-    #expect(Self.deliver(stride(from: 0, to: large.count, by: 999).map { Array(large[$0..<min($0 + 999, large.count)]) }).delivered == Self.control([0x80]) + long)
+    #expect(
+      Self.deliver(stride(from: 0, to: large.count, by: 999).map { Array(large[$0..<min($0 + 999, large.count)]) }).delivered
+        == Self.control([0x80]) + long)
   }
 
-  @Test("hostile frames end the lane", arguments: [
-    frame(1, [0x41]), frame(3, []), frame(0xB, []), frame(2, [1], mask: nil), frame(9, [UInt8](repeating: 0, count: 126)), frame(9, [], final: false),
-    [0xC2, 0x80, 0, 0, 0, 0], frame(0, [1]), frame(2, [1], final: false) + frame(2, [2]), [0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
-    frame(2, [UInt8](repeating: 1, count: 4097)), [0x82, 0xFF, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4],
-    frame(2, [UInt8](repeating: 1, count: 4000), final: false) + frame(0, [UInt8](repeating: 1, count: 97), final: false),
-  ])
+  @Test(
+    "hostile frames end the lane",
+    arguments: [
+      frame(1, [0x41]), frame(3, []), frame(0xB, []), frame(2, [1], mask: nil), frame(9, [UInt8](repeating: 0, count: 126)),
+      frame(9, [], final: false),
+      [0xC2, 0x80, 0, 0, 0, 0], frame(0, [1]), frame(2, [1], final: false) + frame(2, [2]),
+      [0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
+      frame(2, [UInt8](repeating: 1, count: 4097)), [0x82, 0xFF, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4],
+      frame(2, [UInt8](repeating: 1, count: 4000), final: false) + frame(0, [UInt8](repeating: 1, count: 97), final: false),
+    ])
   func hostile(_ wire: [UInt8]) {
     let result = Self.deliver([wire])
     #expect(result.failure != nil && result.delivered.isEmpty)

@@ -14,6 +14,8 @@ package final class PlainPeer: TCPStreamOwner {
   /// Off: bytes are counted only.
   package var keeps = true
   package var onData: ((PlainPeer) -> Void)?
+  /// The end or the reset, once.
+  package var onEnd: (() -> Void)?
   private let unsent = ByteBuffer()
   private var endsAfterUnsent = false
 
@@ -57,6 +59,11 @@ package final class PlainPeer: TCPStreamOwner {
       }
     }
     if receivedByteCount > before { onData?(self) }
+    if sawEnd || sawReset {
+      let tell = onEnd
+      onEnd = nil
+      tell?()
+    }
   }
 
   private func flush() {
@@ -86,7 +93,9 @@ package final class PlainServer {
   private var listener: Listener?
   package let address: SocketAddress
 
-  package init(_ address: SocketAddress = .loopback4(port: 0), on loop: EventLoop, _ connected: @escaping (PlainPeer) -> Void = { _ in }) throws {
+  package init(_ address: SocketAddress = .loopback4(port: 0), on loop: EventLoop, _ connected: @escaping (PlainPeer) -> Void = { _ in })
+    throws
+  {
     var accept: ((TCPStream) -> Void)?
     let listener = try Listener(address, on: loop) { descriptor, _ in
       if let stream = try? TCPStream(adopting: descriptor, on: loop) { accept?(stream) }

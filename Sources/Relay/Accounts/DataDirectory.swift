@@ -84,14 +84,20 @@ package struct DataDirectory: Sendable, Equatable {
 
   /// Opens the database (0600) under a lock that the caller keeps as long as the store.
   package func openStore(_ lock: borrowing DataDirectoryLock) throws(StoreError) -> SQLiteStore {
+    try makeDatabaseFile()
+    return try SQLiteStore(path: databasePath)
+  }
+
+  /// Makes the file with its mode; SQLite gives -wal and -shm the same. Our descriptor must be closed before SQLite opens the file, and no
+  /// other one opened while it has: closing any descriptor of a file drops all of the process's locks on it (fcntl(2)). Without its lock
+  /// the next outside reader takes itself for the last one and removes the write-ahead log under the relay, with all that comes later.
+  private func makeDatabaseFile() throws(StoreError) {
     let opened = unsafe open(databasePath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     if opened < 0 { throw .database(path: databasePath, code: Self.cannotOpen, detail: SystemError(errno, "open").message) }
-    let descriptor = FileDescriptor(adopting: opened)
-    // SQLite gives -wal and -shm the mode of the database.
-    if fchmod(descriptor.rawValue, 0o600) != 0 {
-      throw .database(path: databasePath, code: Self.cannotOpen, detail: SystemError(errno, "fchmod").message)
-    }
-    return try SQLiteStore(path: databasePath)
+    let changed = fchmod(opened, 0o600)
+    let code = errno
+    _ = Glibc.close(opened)
+    if changed != 0 { throw .database(path: databasePath, code: Self.cannotOpen, detail: SystemError(code, "fchmod").message) }
   }
 
   private static let cannotOpen: Int32 = 14  // SQLITE_CANTOPEN

@@ -93,6 +93,7 @@ public final class Ingress {
   private var members: [(any IngressMember)?] = []
   private var freeSlots: [Int] = []
   var gate: ConnectionGate
+  var guesses = GuessLimiter()
 
   public init(loop: EventLoop, routes: RouteTable, policy: IngressPolicy, limits: IngressLimits = IngressLimits(), pool: ChunkPool) {
     self.loop = loop
@@ -158,8 +159,8 @@ public final class Ingress {
     if speaksHTTP && stream.tls == nil {
       output.removeAll()
       RefusalPage.append(
-        admission == .tooManyInAll ? .overloaded : .tooManyFromAddress, .plain, to: RequestFacts(), keepsAlive: false, scratch: text,
-        into: output)
+        admission == .tooManyInAll ? .overloaded : .tooManyFromAddress, .plain, to: RequestFacts(), keepsAlive: false,
+        at: WallTime.current.seconds, scratch: text, into: output)
       let output = self.output
       _ = stream.write(output.bytes)
       output.removeAll()

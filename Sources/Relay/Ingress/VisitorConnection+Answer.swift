@@ -6,14 +6,11 @@ internal import CausewayTunnelCore
 internal import CausewayWire
 
 extension VisitorConnection {
-  var takesRuns: Bool { answerStarted && records.bodyRemaining > 0 }
-
   /// In the middle of a body that needs no framing the pieces are nothing but body: one system call takes them all.
-  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
+  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool {
     let total = pieces.reduce(0) { $0 + $1.count }
     guard phase == .exchange, answerStarted, unsent.isEmpty, stream.isWritable, total <= records.bodyRemaining, takesWhole(total) else {
-      for piece in pieces { streamReceived(bytes.extracting(piece)) }
-      return
+      return false
     }
     handled &+= UInt64(total)
     records.skipBody(total)
@@ -25,9 +22,12 @@ extension VisitorConnection {
       sendDeadline = now + ingress.limits.sendProgress
       watch(sendDeadline)
       unsent.append(bytes, pieces: pieces, skipping: count)
-    case .failed: return visitorGone()
+    case .failed:
+      visitorGone()
+      return true
     }
     noteDrain()
+    return true
   }
 
   /// Whether so many body bytes go to the visitor as they are, and are not the last.
@@ -89,7 +89,8 @@ extension VisitorConnection {
 
   private func receiveAnswerHead(_ bytes: Span<UInt8>, _ payload: Range<Int>, _ out: ByteBuffer) throws(RecordError) {
     let mayPersist = !ingress.isDraining && !visitorFinished && canDiscardUpload
-    let response = try VisitorResponse.append(bytes, payload, to: facts, mayPersist: mayPersist, into: out)
+    let response = try VisitorResponse.append(
+      bytes, payload, to: facts, mayPersist: mayPersist, at: { WallTime.current.seconds }, into: out)
     switch response.kind {
     case .informational, .withheld:
       if response.status == 100 { awaitsContinue = false }
@@ -219,7 +220,7 @@ extension VisitorConnection {
     let keeps = facts.keepsAlive && !refusal.closes && canDiscardUpload && !ingress.isDraining && !visitorFinished
     let out = ingress.output
     out.removeAll()
-    RefusalPage.append(refusal, format, to: facts, keepsAlive: keeps, scratch: ingress.text, into: out)
+    RefusalPage.append(refusal, format, to: facts, keepsAlive: keeps, at: WallTime.current.seconds, scratch: ingress.text, into: out)
     flushOutput(out)
     endExchange(keeps)
   }
@@ -228,7 +229,7 @@ extension VisitorConnection {
     let keeps = facts.keepsAlive && canDiscardUpload && !ingress.isDraining
     let out = ingress.output
     out.removeAll()
-    RefusalPage.appendOK(text, to: facts, keepsAlive: keeps, scratch: ingress.text, into: out)
+    RefusalPage.appendOK(text, to: facts, keepsAlive: keeps, at: WallTime.current.seconds, scratch: ingress.text, into: out)
     flushOutput(out)
     endExchange(keeps)
   }

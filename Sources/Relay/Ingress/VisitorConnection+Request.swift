@@ -151,14 +151,23 @@ extension VisitorConnection {
 
   private func admitted(_ route: Route, _ head: RequestHead, _ bytes: Span<UInt8>) -> Destination {
     if facts.isWebSocket && upload != .done { return .refuse(.upgradeWithBody) }
-    if let verifier = route.basicAuth {
-      guard let field = head.first(.authorization), verifier.accepts(authorization: bytes.extracting(field.value)) else {
-        return .refuse(.unauthorized)
-      }
-    }
+    if let verifier = route.basicAuth, let refusal = refusal(by: verifier, head, bytes) { return .refuse(refusal) }
     if ingress.policy.isLoop(head, bytes) { return .refuse(.loop) }
     if head.method == .options, let field = head.first(.maxForwards), bytes.decimal(in: field.value) == 0 { return .answer("") }
     return .open(route)
+  }
+
+  /// Why the request does not bring the tunnel's password; nil when it does. A password that is not known yet costs time, which is limited.
+  private func refusal(by verifier: BasicAuthVerifier, _ head: RequestHead, _ bytes: Span<UInt8>) -> Refusal? {
+    guard let field = head.first(.authorization), let credentials = BasicCredentials.decode(bytes.extracting(field.value)) else {
+      return .unauthorized
+    }
+    if verifier.remembers(credentials.span) { return nil }
+    let address = ingress.policy.address(of: visitor, head, bytes)
+    guard ingress.guesses.mayTry(address, at: now) else { return .tooManyGuesses }
+    let isRight = verifier.accepts(credentials.span)
+    ingress.guesses.tried(address, iterations: verifier.iterations, wasRight: isRight, at: now)
+    return isRight ? nil : .unauthorized
   }
 
   /// The relay's own host.

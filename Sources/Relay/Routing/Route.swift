@@ -35,6 +35,12 @@ public final class BasicAuthVerifier {
     self.verifier = verifier
   }
 
+  /// What a look at a password costs, unless it is remembered.
+  var iterations: Int { verifier.iterations }
+
+  /// Whether it is the right one, which was accepted before: costs almost nothing.
+  func remembers(_ credential: Span<UInt8>) -> Bool { verifier.remembers(credential) }
+
   /// Whether the decoded Basic credential is the right one, in constant time.
   public func accepts(_ credential: Span<UInt8>) -> Bool { verifier.accepts(credential) }
 }
@@ -42,7 +48,7 @@ public final class BasicAuthVerifier {
 /// What a look-up found.
 public enum RouteLookup {
   case ready(Route)
-  /// The name is held by a detached session, or the relay has just started and knows the name: wait for `routeMayHaveChanged`, up to 5 s.
+  /// The name is held by a detached session, or the relay has just started and knows the name from before: wait for `routeMayHaveChanged`, up to 5 s.
   case waiting
   /// The name is known, but no session serves it: 502.
   case offline

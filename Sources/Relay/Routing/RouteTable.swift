@@ -12,6 +12,8 @@ public final class RouteTable {
   private let loop: EventLoop
   private var routes: [String: Route] = [:]
   private var knownNames: Set<String>
+  /// Known at the start and not served since: their clients are on their way back.
+  private var awaitedNames: Set<String>
   private var waiters: [String: [Waiting]] = [:]
   private let startedAt: Instant
 
@@ -23,6 +25,7 @@ public final class RouteTable {
   public init(loop: EventLoop, knownNames: Set<String>) {
     self.loop = loop
     self.knownNames = knownNames
+    awaitedNames = knownNames
     startedAt = loop.now
   }
 
@@ -30,7 +33,7 @@ public final class RouteTable {
   public func lookUp(_ name: String) -> RouteLookup {
     if let route = routes[name] { return route.driver.isAttached ? .ready(route) : .waiting }
     guard knownNames.contains(name) else { return .unknown }
-    return loop.now < startedAt + Self.startGrace ? .waiting : .offline
+    return awaitedNames.contains(name) && loop.now < startedAt + Self.startGrace ? .waiting : .offline
   }
 
   public func wait(_ waiter: any RouteWaiter, for name: String) -> Bool {
@@ -52,6 +55,7 @@ public final class RouteTable {
     routes[route.name]?.isLive = false
     routes[route.name] = route
     knownNames.insert(route.name)
+    awaitedNames.remove(route.name)
     wake(route.name)
   }
 
@@ -64,6 +68,7 @@ public final class RouteTable {
   /// The name belongs to nobody any more.
   public func forget(_ name: String) {
     knownNames.remove(name)
+    awaitedNames.remove(name)
     if let route = routes[name] { remove(route) }
     wake(name)
   }

@@ -10,7 +10,11 @@ final class LaneLogin: ControlExchangeOwner {
   /// From the 101 to a session.
   static let limit = Duration.seconds(10)
 
-  private enum State { case authentication, authenticating, start(Account, TokenHash), over }
+  private enum State {
+    case authentication, authenticating
+    case start(Account, TokenHash)
+    case over
+  }
 
   private let lane: Lane
   private unowned let sessions: SessionRegistry
@@ -49,7 +53,9 @@ final class LaneLogin: ControlExchangeOwner {
       state = .authenticating
       sessions.authenticate(token) { [weak self] in self?.authenticated($0) }
     case (.start(let account, let token), .start):
-      if sessions.isFull { return refuse(ControlError(.busy, "the relay has all the sessions it can hold: try again later", retryAfter: 30)) }
+      if sessions.isFull {
+        return refuse(ControlError(.busy, "the relay has all the sessions it can hold: try again later", retryAfter: 30))
+      }
       leave()
       sessions.startSession(on: lane, account, token)
     case (.start(let account, let token), .resume(let id, let generation, let clientNonce, let proof)):
@@ -63,7 +69,7 @@ final class LaneLogin: ControlExchangeOwner {
         return
       }
       leave()
-      session.resume(on: lane, token)
+      session.resume(on: lane, token, from: generation)
     default: refuse(ControlError(.protocolError, "unexpected message during login"))
     }
   }

@@ -47,9 +47,11 @@ final class RelaySession: SessionDriverOwner {
   }
 
   /// Takes the session to a proven lane; the older one is fenced.
-  func resume(on lane: Lane, _ token: TokenHash) {
+  /// - Parameter known: the generation that the client has proven: one that `accepts` takes. However many answers are lost in a row,
+  ///   the next one is its successor.
+  func resume(on lane: Lane, _ token: TokenHash, from known: UInt32) {
     self.token = token
-    generation &+= 1
+    generation = known &+ 1
     isGenerationConfirmed = false
     endTimer?.cancel()
     driver.attach(lane, resumed: true)

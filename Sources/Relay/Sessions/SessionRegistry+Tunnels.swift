@@ -52,7 +52,8 @@ extension SessionRegistry {
 
   /// The name is the account's; now it must be free of its other sessions.
   private func claim(
-    _ reservation: Reservation, _ request: TunnelRequest, _ session: RelaySession, _ ports: Set<UInt16>, _ completion: @escaping TunnelCompletion
+    _ reservation: Reservation, _ request: TunnelRequest, _ session: RelaySession, _ ports: Set<UInt16>,
+    _ completion: @escaping TunnelCompletion
   ) {
     let name = reservation.name.text
     guard let holder = holder(of: name) else { return install(reservation, request, session, ports, completion) }
@@ -68,7 +69,8 @@ extension SessionRegistry {
       if let present, present !== holder { return self.claim(reservation, request, session, ports, completion) }
       if isAlive && present != nil {
         return completion(
-          .failure(ControlError(.nameTaken, "'\(name)' is in use by another session of this account: stop that one, or choose another name")))
+          .failure(
+            ControlError(.nameTaken, "'\(name)' is in use by another session of this account: stop that one, or choose another name")))
       }
       present?.lose(name)
       self.install(reservation, request, session, ports, completion)
@@ -76,7 +78,8 @@ extension SessionRegistry {
   }
 
   private func install(
-    _ reservation: Reservation, _ request: TunnelRequest, _ session: RelaySession, _ ports: Set<UInt16>, _ completion: @escaping TunnelCompletion
+    _ reservation: Reservation, _ request: TunnelRequest, _ session: RelaySession, _ ports: Set<UInt16>,
+    _ completion: @escaping TunnelCompletion
   ) {
     let name = reservation.name.text
     let auth = request.basicAuth.flatMap { BasicAuthVerifier($0) }

@@ -18,7 +18,7 @@ public struct ConnectionGate: Sendable {
   public mutating func enter(_ address: IPAddress?, isExempt: Bool) -> Admission {
     guard count < limit else { return .tooManyInAll }
     if let address {
-      let key = Self.key(address)
+      let key = address.countedNetwork
       let present = counts[key] ?? 0
       guard isExempt || present < limitPerAddress else { return .tooManyFromAddress }
       counts[key] = present + 1
@@ -30,12 +30,13 @@ public struct ConnectionGate: Sendable {
   public mutating func leave(_ address: IPAddress?) {
     count -= 1
     guard let address else { return }
-    let key = Self.key(address)
+    let key = address.countedNetwork
     guard let present = counts[key] else { return }
     counts[key] = present > 1 ? present - 1 : nil
   }
+}
 
-  private static func key(_ address: IPAddress) -> IPAddress {
-    address.unmapped.family == .v4 ? address.unmapped : IPAddress(ipv6High: address.high, low: 0)
-  }
+extension IPAddress {
+  /// What counts as one visitor: an IPv4 address, or an IPv6 network of 64 bits.
+  var countedNetwork: IPAddress { unmapped.family == .v4 ? unmapped : IPAddress(ipv6High: high, low: 0) }
 }

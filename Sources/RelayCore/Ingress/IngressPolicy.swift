@@ -24,11 +24,14 @@ public struct IngressPolicy: Sendable {
   public let pseudonym: [UInt8]
   /// A request that carries the pseudonym so often goes in circles: 508.
   public static let loopLimit = 2
+  /// Networks of `--trusted-proxy`.
+  public let trustedProxies: [IPNetwork]
 
-  public init(domain: String, publicHost: String?, pseudonym: String) {
+  public init(domain: String, publicHost: String?, pseudonym: String, trustedProxies: [IPNetwork] = []) {
     self.domain = Array(domain.lowercased().utf8)
     self.publicHost = Array((publicHost ?? "").lowercased().utf8)
     self.pseudonym = Array(pseudonym.utf8)
+    self.trustedProxies = trustedProxies
   }
 
   /// `name` is a host without port and trailing dot, as `HostField` has it.
@@ -71,6 +74,13 @@ public struct IngressPolicy: Sendable {
       }
     }
     return false
+  }
+
+  /// The address that counts for a visitor: its own, or what a trusted proxy reported.
+  public func address(of visitor: Visitor, _ head: RequestHead, _ bytes: Span<UInt8>) -> IPAddress? {
+    guard visitor.isTrustedProxy else { return visitor.ip }
+    guard let range = ForwardedChain.visitor(head, bytes, trusting: trustedProxies) else { return nil }
+    return IPAddress(bytes.extracting(range))
   }
 
   private func isPseudonym(_ bytes: Span<UInt8>, _ start: Int) -> Bool {

@@ -17,6 +17,8 @@ public enum OpenRecord {
     let isTrusted = visitor.isTrustedProxy
     var hasProto = false
     var hasHost = false
+    // With a chain there is something better than what a proxy may have let through from anybody.
+    let reported = isTrusted ? ForwardedChain.visitor(head, bytes, trusting: policy.trustedProxies) : nil
     var hasRealIP = false
     for field in head.fields {
       if field.isHopByHop || field.shadowsKnown { continue }
@@ -29,7 +31,10 @@ public enum OpenRecord {
         if !isTrusted { continue }
         if field.known == .xForwardedProto { hasProto = true }
         if field.known == .xForwardedHost { hasHost = true }
-        if field.known == .xRealIP { hasRealIP = true }
+        if field.known == .xRealIP {
+          if reported != nil { continue }
+          hasRealIP = true
+        }
       case .maxForwards where head.method == .options:
         appendDecremented(field, bytes, scratch: scratch, &writer)
         continue
@@ -37,7 +42,12 @@ public enum OpenRecord {
       }
       writer.field(bytes.extracting(field.name), bytes.extracting(field.value))
     }
-    appendForwardedFor(head, bytes, visitor, hasRealIP: hasRealIP, scratch: scratch, &writer)
+    appendForwardedFor(head, bytes, visitor, scratch: scratch, &writer)
+    if let reported {
+      writer.field(FieldName.xRealIP.span, bytes.extracting(reported))
+    } else if !hasRealIP {
+      writer.field(FieldName.xRealIP.span, visitor.address.span)
+    }
     if !hasProto { writer.field(FieldName.xForwardedProto.span, (visitor.isSecure ? FieldName.https : FieldName.http).span) }
     if !hasHost { writer.field(FieldName.xForwardedHost.span, bytes.extracting(head.hostRange)) }
     appendVia(head, policy, scratch: scratch, &writer)
@@ -69,27 +79,17 @@ public enum OpenRecord {
 
   /// What a trusted proxy reported, then the visitor's own address; from anybody else only the latter.
   private static func appendForwardedFor(
-    _ head: RequestHead, _ bytes: Span<UInt8>, _ visitor: Visitor, hasRealIP: Bool, scratch: ByteBuffer, _ writer: inout HeadRecordWriter
+    _ head: RequestHead, _ bytes: Span<UInt8>, _ visitor: Visitor, scratch: ByteBuffer, _ writer: inout HeadRecordWriter
   ) {
-    let address = visitor.address
-    var last = ByteRange.empty
     if visitor.isTrustedProxy {
       for field in head.fields where field.known == .xForwardedFor && !field.value.isEmpty {
         scratch.append(bytes.extracting(field.value))
         scratch.append(", ")
-        last = field.value
       }
     }
-    scratch.append(address.span)
+    scratch.append(visitor.address.span)
     writer.field(FieldName.xForwardedFor.span, scratch.bytes)
     scratch.removeAll()
-    if hasRealIP { return }
-    if last.isEmpty { return writer.field(FieldName.xRealIP.span, address.span) }
-    // The proxy's own peer is the last one that it reported.
-    var start = Int(last.end)
-    while start > Int(last.start), bytes[start - 1] != ASCII.comma { start -= 1 }
-    while start < Int(last.end), ASCII.isBlank(bytes[start]) { start += 1 }
-    writer.field(FieldName.xRealIP.span, bytes.extracting(start..<Int(last.end)))
   }
 
   private static func appendVia(_ head: RequestHead, _ policy: IngressPolicy, scratch: ByteBuffer, _ writer: inout HeadRecordWriter) {

@@ -23,6 +23,8 @@ public enum Refusal: Equatable, Sendable {
   case bodyTooSlow
   /// Too many connections from this address.
   case tooManyFromAddress
+  /// Too many wrong passwords lately.
+  case tooManyGuesses
   /// A limit of the relay or of the tunnel.
   case overloaded
   /// On the relay's own host.
@@ -48,7 +50,7 @@ extension Refusal {
     case .methodNotAllowed: 405
     case .headTooSlow, .bodyTooSlow: 408
     case .upgradeRequired: 426
-    case .tooManyFromAddress: 429
+    case .tooManyFromAddress, .tooManyGuesses: 429
     case .tunnelOffline, .noAnswer: 502
     case .tunnelReconnecting, .overloaded: 503
     case .loop: 508
@@ -74,6 +76,7 @@ extension Refusal {
     switch self {
     case .tunnelReconnecting: 2
     case .tooManyFromAddress, .overloaded: 5
+    case .tooManyGuesses: GuessLimiter.retryAfter
     case .stream(.overloaded): 5
     default: nil
     }
@@ -96,6 +99,7 @@ extension Refusal {
     case .headTooSlow: "head_timeout"
     case .bodyTooSlow: "body_timeout"
     case .tooManyFromAddress: "too_many_connections"
+    case .tooManyGuesses: "too_many_guesses"
     case .overloaded: "overloaded"
     case .upgradeRequired: "upgrade_required"
     case .notFoundHere: "not_found"
@@ -117,7 +121,7 @@ extension Refusal {
   public var side: FaultSide {
     switch self {
     case .head, .malformedBody, .hostMissing, .upgradeWithBody, .methodNotAllowed, .unauthorized, .headTooSlow, .bodyTooSlow,
-      .tooManyFromAddress, .upgradeRequired, .notFoundHere, .noSuchTunnel, .loop:
+      .tooManyFromAddress, .tooManyGuesses, .upgradeRequired, .notFoundHere, .noSuchTunnel, .loop:
       .visitor
     case .tunnelOffline, .tunnelReconnecting: .tunnel
     case .overloaded: .relay
@@ -148,6 +152,7 @@ extension Refusal {
     case .headTooSlow: "The request's head did not arrive in time."
     case .bodyTooSlow: "The request's body arrived too slowly."
     case .tooManyFromAddress: "There are too many connections from this address."
+    case .tooManyGuesses: "There were too many wrong passwords."
     case .overloaded: "The relay or this tunnel has reached a limit."
     case .upgradeRequired: "This address speaks the tunnel protocol only."
     case .notFoundHere: "There is nothing at this path of the relay."
@@ -181,7 +186,7 @@ extension Refusal {
     case .tunnelReconnecting: "Try again in a few seconds."
     case .loop: "If the tunnel is yours: let it point to your service, not to the tunnel's own URL."
     case .headTooSlow, .bodyTooSlow: "Try again on a better connection."
-    case .tooManyFromAddress, .overloaded, .stream(.overloaded): "Try again in a few seconds."
+    case .tooManyFromAddress, .tooManyGuesses, .overloaded, .stream(.overloaded): "Try again in a few seconds."
     case .upgradeRequired: "Connect with a current client."
     case .notFoundHere: "Tunnels have host names of their own; check the URL."
     case .stream(.originRefused): "Try again later. If it is yours: start the service, or check the port that the tunnel leads to."

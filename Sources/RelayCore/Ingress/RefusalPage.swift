@@ -38,9 +38,12 @@ public enum PageFormat: UInt8, Sendable {
 /// Whole answers of the relay's own.
 public enum RefusalPage {
   /// Appends the answer to a request that is refused. What it says comes from us only; nothing of the request is repeated.
-  /// - Parameter scratch: empty, and empty again afterwards.
+  /// - Parameters:
+  ///   - unixSeconds: for Date.
+  ///   - scratch: empty, and empty again afterwards.
   public static func append(
-    _ refusal: Refusal, _ format: PageFormat, to request: RequestFacts, keepsAlive: Bool, scratch: ByteBuffer, into out: ByteBuffer
+    _ refusal: Refusal, _ format: PageFormat, to request: RequestFacts, keepsAlive: Bool, at unixSeconds: Int64, scratch: ByteBuffer,
+    into out: ByteBuffer
   ) {
     switch format {
     case .plain: appendPlain(refusal, scratch)
@@ -57,15 +60,19 @@ public enum RefusalPage {
     }
     if let seconds = refusal.retryAfter { out.appendField("Retry-After", seconds) }
     appendRest(
-      contentType: contentType(format), to: request, keepsAlive: keepsAlive, body: scratch, isUpgrade: refusal.status == 426, into: out)
+      contentType: contentType(format), to: request, keepsAlive: keepsAlive, at: unixSeconds, body: scratch,
+      isUpgrade: refusal.status == 426, into: out)
     scratch.removeAll()
   }
 
   /// Appends a small 200 answer.
-  public static func appendOK(_ text: StaticString, to request: RequestFacts, keepsAlive: Bool, scratch: ByteBuffer, into out: ByteBuffer) {
+  public static func appendOK(
+    _ text: StaticString, to request: RequestFacts, keepsAlive: Bool, at unixSeconds: Int64, scratch: ByteBuffer, into out: ByteBuffer
+  ) {
     scratch.append(text)
     out.appendStatusLine(200)
-    appendRest(contentType: contentType(.plain), to: request, keepsAlive: keepsAlive, body: scratch, isUpgrade: false, into: out)
+    appendRest(
+      contentType: contentType(.plain), to: request, keepsAlive: keepsAlive, at: unixSeconds, body: scratch, isUpgrade: false, into: out)
     scratch.removeAll()
   }
 
@@ -78,8 +85,10 @@ public enum RefusalPage {
   }
 
   private static func appendRest(
-    contentType: StaticString, to request: RequestFacts, keepsAlive: Bool, body: ByteBuffer, isUpgrade: Bool, into out: ByteBuffer
+    contentType: StaticString, to request: RequestFacts, keepsAlive: Bool, at unixSeconds: Int64, body: ByteBuffer, isUpgrade: Bool,
+    into out: ByteBuffer
   ) {
+    DateField.append(unixSeconds, to: out)
     out.appendField("Content-Type", contentType)
     out.appendField("Content-Length", UInt64(body.count))
     out.append("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")

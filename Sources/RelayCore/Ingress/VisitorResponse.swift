@@ -41,14 +41,17 @@ public struct VisitorResponse: Equatable, Sendable {
   public var keepsAlive: Bool
 
   /// Writes the head of the record in `payload` to `out`.
-  /// - Parameter mayPersist: nothing else speaks against keeping the connection.
+  /// - Parameters:
+  ///   - mayPersist: nothing else speaks against keeping the connection.
+  ///   - unixSeconds: asked for when the answer has no Date (RFC 9110 §6.6.1).
   /// - Throws: when the record is damaged or holds what must not be in a head; `out` is then as it was.
   public static func append(
-    _ bytes: Span<UInt8>, _ payload: Range<Int>, to request: RequestFacts, mayPersist: Bool, into out: ByteBuffer
+    _ bytes: Span<UInt8>, _ payload: Range<Int>, to request: RequestFacts, mayPersist: Bool, at unixSeconds: () -> Int64,
+    into out: ByteBuffer
   ) throws(RecordError) -> VisitorResponse {
     let before = out.count
     do throws(RecordError) {
-      return try write(bytes, payload, request, mayPersist, out)
+      return try write(bytes, payload, request, mayPersist, unixSeconds, out)
     } catch {
       out.truncate(to: before)
       throw error
@@ -56,7 +59,7 @@ public struct VisitorResponse: Equatable, Sendable {
   }
 
   private static func write(
-    _ bytes: Span<UInt8>, _ payload: Range<Int>, _ request: RequestFacts, _ mayPersist: Bool, _ out: ByteBuffer
+    _ bytes: Span<UInt8>, _ payload: Range<Int>, _ request: RequestFacts, _ mayPersist: Bool, _ unixSeconds: () -> Int64, _ out: ByteBuffer
   ) throws(RecordError) -> VisitorResponse {
     var reader = HeadRecordReader(payload: payload)
     let head = try reader.response(bytes)
@@ -65,6 +68,7 @@ public struct VisitorResponse: Equatable, Sendable {
     appendStatusLine(head, bytes, out)
     // Where no body follows, a length only describes what GET would have brought, and travels as a field.
     let keepsLength = kind == .final && head.body == .none && (request.isHead || head.status == 304)
+    var hasDate = false
     for _ in 0..<head.fieldCount {
       let (name, value) = try reader.field(bytes)
       let known = KnownField(name: bytes.extracting(name))
@@ -73,6 +77,7 @@ public struct VisitorResponse: Equatable, Sendable {
       case .contentLength:
         guard keepsLength, bytes.decimal(in: ByteRange(value.lowerBound, value.upperBound)) != nil else { continue }
       case .trailer where request.minorVersion == 0: continue
+      case .date: hasDate = true
       default: if known.isHopByHop { continue }
       }
       out.append(bytes.extracting(name))
@@ -88,6 +93,7 @@ public struct VisitorResponse: Equatable, Sendable {
       out.append("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
       return VisitorResponse(kind: kind, status: head.status, body: .none, keepsAlive: false)
     case .final:
+      if !hasDate { DateField.append(unixSeconds(), to: out) }
       return finish(head, request, mayPersist, out)
     }
   }
@@ -179,6 +185,15 @@ public struct VisitorResponse: Equatable, Sendable {
       index &+= 1
     }
     return true
+  }
+}
+
+/// `Date` of an answer.
+enum DateField {
+  static func append(_ unixSeconds: Int64, to out: ByteBuffer) {
+    out.append("Date: ")
+    HTTPDate.append(unixSeconds: unixSeconds, to: out)
+    out.append("\r\n")
   }
 }
 

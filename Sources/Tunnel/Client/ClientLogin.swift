@@ -35,7 +35,10 @@ final class ClientLogin: ControlExchangeOwner {
     switch message {
     case .accepted(let version, let nonce):
       guard version == ControlMessage.version, nonce.count == SessionSecret.nonceByteCount else {
-        return finish(.refused(ControlError(.versionUnsupported, "the relay speaks version \(version), this client \(ControlMessage.version): update the relay")))
+        return finish(
+          .refused(
+            ControlError(
+              .versionUnsupported, "the relay speaks version \(version), this client \(ControlMessage.version): update the relay")))
       }
       guard let previous else {
         exchange?.send(.start)
@@ -46,7 +49,9 @@ final class ClientLogin: ControlExchangeOwner {
       let proof = previous.secret.proof(relayNonce: nonce, clientNonce: clientNonce, generation: previous.generation)
       exchange?.send(.resume(id: previous.secret.id, generation: previous.generation, nonce: clientNonce, proof: proof))
     case .started(let id, let key):
-      guard let secret = SessionSecret(id: id, key: SecretKey(copying: key.span)) else { return finish(.broken("the relay's session is malformed")) }
+      guard let secret = SessionSecret(id: id, key: SecretKey(copying: key.span)) else {
+        return finish(.broken("the relay's session is malformed"))
+      }
       finish(.started(secret))
     case .resumed(let generation): finish(.resumed(generation: generation))
     case .error(let error) where error.code == .resumeRefused: exchange?.send(.start)

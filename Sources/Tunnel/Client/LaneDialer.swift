@@ -40,7 +40,8 @@ final class LaneDialer: TCPStreamOwner {
 
   /// - Parameter tls: for https servers.
   init(
-    _ configuration: TunnelClientConfiguration, tls: TLSContext?, useWebSocket: Bool, on loop: EventLoop, began: @escaping (ConnectStep) -> Void,
+    _ configuration: TunnelClientConfiguration, tls: TLSContext?, useWebSocket: Bool, on loop: EventLoop,
+    began: @escaping (ConnectStep) -> Void,
     _ completion: @escaping (Result<Lane, DialFailure>) -> Void
   ) {
     self.configuration = configuration
@@ -57,7 +58,8 @@ final class LaneDialer: TCPStreamOwner {
     let target = configuration.proxy?.address ?? server
     let connector = Connector(on: loop)
     // The steps' own limits are the caller's; this one only keeps the connector from waiting for ever.
-    pending = connector.connect(to: target.host, port: target.port, deadline: loop.now + ConnectStep.connect.limit * 2) { [weak self] outcome in
+    pending = connector.connect(to: target.host, port: target.port, deadline: loop.now + ConnectStep.connect.limit * 2) {
+      [weak self] outcome in
       switch consume outcome {
       case .success(let descriptor): self?.connected(descriptor)
       case .failure(let error):
@@ -88,7 +90,9 @@ final class LaneDialer: TCPStreamOwner {
     if configuration.proxy == nil { return connectedToServer() }
     stage = .proxy
     let request = ByteBuffer()
-    request.append("CONNECT \(server) HTTP/1.1\r\nHost: \(server)\r\n\r\n")
+    request.append("CONNECT \(server) HTTP/1.1\r\nHost: \(server)\r\n")
+    if let credentials = configuration.proxy?.credentials { request.append("Proxy-Authorization: Basic \(credentials)\r\n") }
+    request.append("\r\n")
     write(request)
   }
 
@@ -131,7 +135,10 @@ final class LaneDialer: TCPStreamOwner {
       switch stream.tlsState {
       case .handshaking, .none: return
       case .established: upgrade()
-      case .failed(let error): fail(DialFailure(kind: error.isCertificateRefused || error.code == .notTLS ? .lasting : .passing, message: "TLS to \(server): \(error.message)"))
+      case .failed(let error):
+        let hint = error.code == .unknownAuthority || error.code == .certificateSelfSigned ? " (--ca FILE)" : ""
+        let isLasting = error.isCertificateRefused || error.code == .notTLS
+        fail(DialFailure(kind: isLasting ? .lasting : .passing, message: "TLS to \(server): \(error.message)\(hint)"))
       }
     case .proxy, .upgrade: readAnswer(stream)
     }
@@ -165,7 +172,10 @@ final class LaneDialer: TCPStreamOwner {
 
   private func proxyAnswered(_ head: ResponseHead, _ count: Int) {
     guard head.status == 200 else {
-      return fail(DialFailure(kind: .passing, message: "the proxy \(configuration.proxy?.authority ?? "") refuses CONNECT \(server) with status \(head.status)"))
+      return fail(
+        DialFailure(
+          kind: .passing,
+          message: "the proxy \(configuration.proxy?.address.description ?? "") refuses CONNECT \(server) with status \(head.status)"))
     }
     input.consume(count)
     connectedToServer()
@@ -184,7 +194,8 @@ final class LaneDialer: TCPStreamOwner {
     }
     let retryAfter = retryAfter(head)
     if !useWebSocket && !(head.isRefusalForNow && retryAfter != nil) {
-      return fail(DialFailure(kind: .rawRefused, message: "\(server) answered the upgrade with status \(head.status)", retryAfter: retryAfter))
+      return fail(
+        DialFailure(kind: .rawRefused, message: "\(server) answered the upgrade with status \(head.status)", retryAfter: retryAfter))
     }
     if head.isRefusalForNow {
       return fail(DialFailure(kind: .passing, message: "\(server) answered with status \(head.status)", retryAfter: retryAfter))

@@ -69,7 +69,8 @@ public final class TunnelClient {
   public var statistics: TunnelStatistics {
     let session = driver?.session
     return TunnelStatistics(
-      isOnline: policy.state == .online, roundTripNanoseconds: session?.roundTripNanoseconds ?? 0, bytesSent: session?.statistics.bytesSent ?? 0,
+      isOnline: policy.state == .online, roundTripNanoseconds: session?.roundTripNanoseconds ?? 0,
+      bytesSent: session?.statistics.bytesSent ?? 0,
       bytesReceived: session?.statistics.bytesReceived ?? 0, openStreams: session?.streamCount ?? 0)
   }
 
@@ -111,7 +112,8 @@ public final class TunnelClient {
     case .abandon(let step):
       abandonAttempt()
       policy.abandoned(step, at: now)
-      tellReconnecting("\(configuration.server.authority): \(step.name) took longer than \(Int(step.limit.inSeconds)) s")
+      let reason = policy.isDoubted ? "did not come on after a network change" : "took longer than \(Int(step.limit.inSeconds)) s"
+      tellReconnecting("\(configuration.server.authority): \(step.name) \(reason)")
     case nil: break
     }
     arm()
@@ -127,7 +129,8 @@ public final class TunnelClient {
   }
 
   private func attempt(_ useWebSocket: Bool) {
-    let dialer = LaneDialer(configuration, tls: tls, useWebSocket: useWebSocket, on: loop, began: { [weak self] in self?.began($0) }) { [weak self] result in
+    let dialer = LaneDialer(configuration, tls: tls, useWebSocket: useWebSocket, on: loop, began: { [weak self] in self?.began($0) }) {
+      [weak self] result in
       guard let self else { return }
       self.dialer = nil
       switch result {

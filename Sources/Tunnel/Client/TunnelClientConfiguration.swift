@@ -21,6 +21,18 @@ public struct TunnelSpecification: Sendable {
   }
 }
 
+/// An HTTP proxy that is asked for CONNECT.
+public struct HTTPProxy: Sendable {
+  public var address: HostPort
+  /// `USER:PASS` in base64 for Proxy-Authorization (RFC 7617); never shown.
+  public var credentials: String?
+
+  public init(address: HostPort, credentials: String? = nil) {
+    self.address = address
+    self.credentials = credentials
+  }
+}
+
 /// Whom a client connects to, as whom, and through what.
 public struct TunnelClientConfiguration: Sendable {
   public var server: ServerURL
@@ -29,7 +41,7 @@ public struct TunnelClientConfiguration: Sendable {
   /// For https servers.
   public var trust = TLSContext.Trust.systemStore
   /// An HTTP proxy for the relay (CONNECT), by HTTPS_PROXY for https servers, HTTP_PROXY for http ones, NO_PROXY and loopback excepted.
-  public var proxy: ServerURL?
+  public var proxy: HTTPProxy?
   public var tunnels: [TunnelSpecification]
   /// Windows and times of the session; the defaults are the protocol's.
   public var limits = SessionLimits()

@@ -89,16 +89,13 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     if !isOver { reportDrain() }
   }
 
-  var takesRuns: Bool { records.bodyRemaining > 0 }
-
   /// In the middle of a body of known length the pieces are nothing but body: one system call takes them all.
-  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) {
+  func streamReceived(_ bytes: Span<UInt8>, pieces: [Range<Int>]) -> Bool {
     let total = pieces.reduce(0) { $0 + $1.count }
     guard !isOver, let socket, pending.isEmpty, socket.isWritable, answer != .done, case .known? = request?.body,
       total <= records.bodyRemaining, UInt64(total) <= bodyRemaining
     else {
-      for piece in pieces { streamReceived(bytes.extracting(piece)) }
-      return
+      return false
     }
     handled += UInt64(total)
     records.skipBody(total)
@@ -108,6 +105,7 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     case .failed(let error): writeFailed(error)
     }
     if !isOver { reportDrain() }
+    return true
   }
 
   private func receiveRecords(_ bytes: Span<UInt8>) {

@@ -1,6 +1,8 @@
 """What test cases stand on: ownership of processes, reasons to skip, and the usual stand of relay, client and origin."""
 
 import os
+import threading
+import traceback
 import unittest
 
 from .causeway import Client, Relay
@@ -12,10 +14,12 @@ from .proxy import Proxy
 
 class Case(unittest.TestCase):
     """`needs` names what must be there: `causeway`, `root`, or programs. A missing one skips and says so; with CI=true
-    the runner counts that as a failure. `exclusive` cases run alone, because they measure time or memory."""
+    the runner counts that as a failure. `exclusive` cases run alone, because they measure time or memory. `patient` ones mostly
+    wait for limits to pass: they run beside all others."""
 
     needs: tuple[str, ...] = ("causeway",)
     exclusive = False
+    patient = False
     longMessage = True
     maxDiff = 4000
 
@@ -41,6 +45,25 @@ class Case(unittest.TestCase):
         """`thing.method()` runs when the test is done."""
         self.addCleanup(getattr(thing, method))
         return thing
+
+    def side_by_side(self, rows: dict):
+        """Runs every `rows[name]()` in a thread of its own; each that fails fails the test with its name."""
+        failures: dict[str, str] = {}
+
+        def run(name, row):
+            try:
+                row()
+            except BaseException:
+                failures[name] = traceback.format_exc()
+
+        threads = [threading.Thread(target=run, args=item) for item in rows.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for name, story in failures.items():
+            with self.subTest(name):
+                self.fail(story)
 
 
 def missing(need: str) -> str | None:

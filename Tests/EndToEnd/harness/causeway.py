@@ -73,6 +73,10 @@ class Relay:
         """`causeway relay WORDS --data DIR`."""
         return run([program(), "relay", *arguments, "--data", self.data], env=self.env, seconds=seconds)
 
+    def token_ids(self, email: str) -> list[str]:
+        """What `token revoke` takes."""
+        return [line.split("\t")[0] for line in self.admin("token", "list")[1].splitlines() if line.split("\t")[1] == email]
+
     @property
     def pid(self) -> int:
         return self.process.pid

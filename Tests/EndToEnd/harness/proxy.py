@@ -37,7 +37,7 @@ class Pair:
                     time.sleep(proxy.delay)
                 if proxy.bytes_per_second:
                     time.sleep(size / proxy.bytes_per_second)
-                sink.sendall(view[:size])
+                sink.sendall(self.filter(view[:size], index))
                 self.passed[index] += size
                 proxy.count(index, size)
             with contextlib.suppress(OSError):
@@ -50,6 +50,10 @@ class Pair:
                 both = self.finished == 2
             if both:
                 self.close(reset=False)
+
+    def filter(self, data, index: int):
+        """What of `data` goes on; for proxies that look inside."""
+        return data
 
     def close(self, reset: bool):
         self.closing = True
@@ -108,7 +112,10 @@ class Proxy:
                 end.settimeout(None)
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
-                self.pairs.append(Pair(self, near, far))
+                self.pairs.append(self.make_pair(near, far))
+
+    def make_pair(self, near, far) -> Pair:
+        return Pair(self, near, far)
 
     def count(self, index, size):
         self.total[index] += size

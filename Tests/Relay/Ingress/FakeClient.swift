@@ -71,7 +71,7 @@ final class FakeOrigin: StreamHandler {
       } catch { driver.reset(id, .protocolViolation) }
       if isRaw && offset < bytes.count { raw(bytes.extracting(offset..<bytes.count)) }
     }
-    if !stalls && driver.wantsDrainReport(id) { driver.drained(id, upTo: received, pathRoundTrip: 0) }
+    if !stalls && driver.wantsDrainReport(id) { driver.drained(id, upTo: received, acknowledged: received, pathRoundTrip: 0) }
   }
 
   func streamEnded() {

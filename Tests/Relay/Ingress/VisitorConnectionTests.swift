@@ -405,6 +405,36 @@ private func get(_ path: String, _ fields: String = "", host: String = "demo.tun
     #expect(fixture.on { $0.origin.streams.count } == 1)
   }
 
+  @Test("guessing a password ends in 429, and does not lock out who has it")
+  func guessing() throws {
+    let salt = [UInt8](repeating: 7, count: 16)
+    let verifier = PasswordVerifier(credential: Array("u:p".utf8).span, salt: InlineArray<16, UInt8>(repeating: 7), iterations: 1)
+    let hash = verifier.hash.indices.map { verifier.hash[$0] }
+    let fixture = try IngressFixture(basicAuth: BasicAuthVerifier(TunnelRequest.BasicAuth(salt: salt, iterations: 1, hash: hash)))
+    let right = "Authorization: Basic dTpw\r\nConnection: close\r\n"
+    #expect(fixture.exchange(get("/hello", right)).hasPrefix("HTTP/1.1 200 "))
+    let visitor = fixture.connect()
+    for _ in 0..<GuessLimiter.burst {
+      visitor.send(get("/hello", "Authorization: Basic dTp4\r\n"))
+      #expect(visitor.receive(until: ".\n").hasPrefix("HTTP/1.1 401 "))
+    }
+    visitor.send(get("/hello", "Authorization: Basic dTp4\r\n"))
+    let refused = visitor.receive(until: ".\n")
+    #expect(refused.hasPrefix("HTTP/1.1 429 ") && refused.contains("\r\nRetry-After: "))
+    #expect(fixture.exchange(get("/hello", right)).hasPrefix("HTTP/1.1 200 "))
+    #expect(fixture.exchange(get("/hello", "Connection: close\r\n")).hasPrefix("HTTP/1.1 401 "), "no password is no guess")
+  }
+
+  @Test("a name whose session ended is offline at once; only names from before the start are waited for")
+  func endedSession() throws {
+    var limits = IngressLimits()
+    limits.routeWait = .milliseconds(50)
+    let fixture = try IngressFixture(limits: limits)
+    fixture.on { $0.routes.remove($0.route) }
+    #expect(fixture.exchange(get("/hello", "Connection: close\r\n")).hasPrefix("HTTP/1.1 502 "))
+    #expect(fixture.exchange(get("/hello", "Connection: close\r\n", host: "offline.tunnels.test")).hasPrefix("HTTP/1.1 503 "))
+  }
+
   @Test("TCP ports pass bytes and half-closes; a reset stays a reset")
   func tcp() throws {
     let fixture = try IngressFixture()

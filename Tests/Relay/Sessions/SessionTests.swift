@@ -3,163 +3,274 @@ import CausewayCrypto
 import CausewayLanes
 import CausewayLinuxIO
 import CausewayLoopTesting
-import CausewayTelemetry
+import CausewayTunnel
 import CausewayTunnelCore
 import Testing
 
 @testable import CausewayRelay
 
-@Suite("sessions at the relay")
-struct SessionTests {
-  static func standing(_ body: @escaping @Sendable (RelayStand) async throws -> Void) async throws {
+@Suite struct SessionTests {
+  @Test("a login brings the URL, and a goodbye ends the session at once")
+  func login() async throws {
+    let folder = TemporaryFolder()
+    let (_, token) = try RelayBench.makeAccount(folder)
     try await onLoop { loop in
-      let stand = try RelayStand(on: loop)
-      do { try await body(stand) } catch {
-        stand.close()
-        throw error
-      }
-      stand.close()
+      let relay = try RelayBench(loop, folder)
+      let client = try ClientBench(loop, server: relay.address, token: token.text)
+      #expect(await loop.until { client.ready != nil || client.failure != nil })
+      #expect(client.ready == "http://shop.localhost:8080" && relay.upgrades == ["raw"])
+      #expect(relay.registry.sessions.count == 1)
+      var said = false
+      client.client.stop { said = true }
+      #expect(await loop.until { said && relay.registry.sessions.isEmpty })
+      relay.close()
     }
   }
 
-  @Test("one of several tunnels that is lost is told with its request; the last one ends the session")
-  func lostTunnels() async throws {
-    try await Self.standing { stand in
-      let client = try await stand.client()
-      for (request, name) in [(4, "one"), (5, "two")] {
-        guard case .created(let grant)? = try await client.create(request, name) else { throw StandError(text: "no tunnel") }
-        #expect(grant.request == request)
-      }
-      let session = try #require(stand.registry.holder(of: "one"))
-      #expect(stand.registry.holder(of: "two") === session && stand.registry.namesInUse.sorted() == ["one", "two"])
-      session.lose("one")
-      guard case .error(let lost)? = try await client.hear() else { throw StandError(text: "nothing told") }
-      #expect(lost.code == .nameLost && lost.request == 4 && !lost.isFinal)
-      #expect(stand.registry.holder(of: "one") == nil && stand.routes.route(named: "one") == nil)
-      session.lose("two")
-      guard case .error(let over)? = try await client.hear() else { throw StandError(text: "nothing told") }
-      #expect(over.code == .sessionEnded && stand.registry.sessions.isEmpty && stand.registry.holders.isEmpty)
-    }
-  }
-
-  @Test("a password for a TCP tunnel is refused, and the session goes on")
-  func passwordForTCP() async throws {
-    try await Self.standing { stand in
-      let client = try await stand.client()
-      let auth = TunnelRequest.BasicAuth(salt: .init(repeating: 1, count: 16), iterations: 1000, hash: .init(repeating: 2, count: 32))
-      guard case .error(let error)? = try await client.ask(.create(TunnelRequest(request: 3, isHTTP: false, basicAuth: auth))) else {
-        throw StandError(text: "not refused")
-      }
-      #expect(error.request == 3 && error.code == .protocolError)
-      guard case .created? = try await client.create(4, isHTTP: false) else { throw StandError(text: "no tunnel") }
-    }
-  }
-}
-
-@Suite("lanes that are not taken")
-struct RefusedLaneTests {
-  @Test("too many logins get 503 with Retry-After instead of a 101")
-  func tooManyLogins() async throws {
-    try await SessionTests.standing { stand in
-      stand.registry.loginLimit = 1
-      let first = SpokenClient(try await stand.connect(), stand.loop)
-      try await first.open()
-      #expect(first.head.hasPrefix("HTTP/1.1 101 "))
-      let second = SpokenClient(try await stand.connect(), stand.loop)
-      try await second.open()
-      #expect(second.head.hasPrefix("HTTP/1.1 503 ") && second.head.contains("\r\nRetry-After: 2\r\n"), "\(second.head)")
-      let isClosed = await stand.loop.until { second.peer.sawEnd }
-      #expect(isClosed && stand.metrics.turnedAway.value == 1)
-    }
-  }
-
-  @Test("a refused login is one warning with the peer's address in 10 s, without the token")
-  func refusedLogins() async throws {
-    try await SessionTests.standing { stand in
-      let wrong = Token.make().text
-      for _ in 0..<3 {
-        let client = SpokenClient(try await stand.connect(), stand.loop)
-        try await client.open()
-        guard case .error(let error)? = try await client.ask(.authenticate(token: wrong, version: 3)) else { throw StandError(text: "let in") }
-        #expect(error.code == .unauthorized)
-      }
-      _ = try await stand.client()
-      let warnings = stand.log.all(.warning)
-      #expect(warnings.count == 1 && warnings[0].fields.fields.contains { $0.name == "peer" && $0.value == .string("127.0.0.1") })
-      #expect(stand.log.all(.debug).contains { $0.message == "login accepted" })
-      #expect(stand.metrics.refusedLogins.value == 3)
-      for level in [LogLevel.debug, .info, .warning] {
-        let texts = stand.log.all(level).map { "\($0)" }
-        #expect(!texts.contains { $0.contains(wrong) || $0.contains(stand.token.text) })
-      }
-    }
-  }
-}
-
-@Suite("an orderly end")
-struct RelayDrainTests {
-  @Test("clients are told, new lanes are sent away, and nobody is waited for when nothing runs")
-  func idle() async throws {
-    try await SessionTests.standing { stand in
-      let client = try await stand.client()
-      guard case .created? = try await client.create(0, "kept") else { throw StandError(text: "no tunnel") }
-      var isOver = false
-      let start = stand.loop.now
-      let drain = RelayDrain(stand.ingress, stand.registry) { isOver = true }
-      #expect(stand.registry.isDraining && stand.ingress.isDraining)
-      guard case .error(let error)? = try await client.hear() else { throw StandError(text: "nothing told") }
-      #expect(error.code == .relayStopping && error.retryAfter != nil && !error.isFinal && error.request == nil)
-      let isDone = await stand.loop.until { isOver }
-      #expect(isDone && stand.loop.now - start < RelayDrain.requestLimit && stand.registry.sessions.isEmpty)
-      withExtendedLifetime(drain) {}
-    }
-  }
-}
-
-@Suite("visitors of TCP tunnels")
-struct WaitingTCPVisitorTests {
-  /// A TCP tunnel whose session has lost its lane, and a visitor of it.
-  static func detached(
-    routeWait: Duration, _ body: @escaping @Sendable (RelayStand, RelaySession, PlainPeer) async throws -> Void
-  ) async throws {
+  @Test("a wrong token is final")
+  func wrongToken() async throws {
     try await onLoop { loop in
-      var limits = IngressLimits()
-      limits.routeWait = routeWait
-      let stand = try RelayStand(on: loop, limits: limits)
-      defer { stand.close() }
-      let client = try await stand.client()
-      guard case .created(let grant)? = try await client.create(0, isHTTP: false), let port = grant.remotePort else {
-        throw StandError(text: "no tunnel")
+      let relay = try RelayBench(loop)
+      let client = try ClientBench(loop, server: relay.address, token: "wrong")
+      #expect(await loop.until { client.failure != nil })
+      #expect(client.failure?.kind == .refused && client.events == ["failed"])
+      #expect(relay.registry.sessions.isEmpty)
+      relay.close()
+    }
+  }
+
+  @Test(
+    "anything but a 101 for causeway/3 leads to a WebSocket at once, and is remembered",
+    arguments: [
+      "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n", "",
+      "garbage\r\n\r\n",
+    ])
+  func fallback(_ answer: String) async throws {
+    let folder = TemporaryFolder()
+    let (_, token) = try RelayBench.makeAccount(folder)
+    try await onLoop { loop in
+      let relay = try RelayBench(loop, folder)
+      relay.rawAnswer = answer
+      let proxy = try CuttableProxy(loop, to: relay.address)
+      let client = try ClientBench(loop, server: proxy.address, token: token.text)
+      #expect(await loop.until { client.ready != nil || client.failure != nil })
+      #expect(relay.upgrades == ["raw", "webSocket"] && client.events == ["ready"])
+      proxy.cut()
+      #expect(await loop.until { client.events.last == "resumed" })
+      #expect(relay.upgrades == ["raw", "webSocket", "webSocket"])
+      client.stop()
+      proxy.close()
+      relay.close()
+    }
+  }
+
+  @Test("a download goes on at the right byte through cut connections", arguments: [false, true])
+  func resume(webSocket: Bool) async throws {
+    let folder = TemporaryFolder()
+    let (_, token) = try RelayBench.makeAccount(folder)
+    try await onLoop { loop in
+      let relay = try RelayBench(loop, folder)
+      if webSocket { relay.rawAnswer = "" }
+      let proxy = try CuttableProxy(loop, to: relay.address)
+      let body = (0..<8_000_000).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) }
+      let origin = try PlainServer(on: loop) { peer in
+        peer.onData = { peer in
+          peer.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.count)\r\n\r\n")
+          peer.send(body)
+        }
       }
-      let session = try #require(stand.registry.holder(of: grant.subdomain))
-      session.driver.detach()
-      let stream = try await Connector(on: loop).connect(to: [.loopback4(port: port)], timeout: .seconds(10))
-      let visitor = PlainPeer(try TCPStream(adopting: stream, on: loop))
-      visitor.send("early")
-      let isHere = await loop.until { stand.ingress.connectionCount == 1 }
-      #expect(isHere && session.driver.session.streamCount == 0)
-      try await body(stand, session, visitor)
+      await loop.pause(.milliseconds(1))
+      let client = try ClientBench(loop, server: proxy.address, token: token.text, origin: origin.port)
+      #expect(await loop.until { client.ready != nil })
+      let route = try #require(relay.routes.route(named: "shop"))
+      let download = try #require(Download(route.driver, tunnel: route.tunnel))
+      for cut in 1...3 {
+        #expect(await loop.until { download.body.count >= cut * 1_500_000 })
+        proxy.cut()
+        #expect(await loop.until { client.events.filter { $0 == "resumed" }.count == cut })
+      }
+      #expect(await loop.until { download.ended || download.reset != nil })
+      let isExact = download.body == body
+      #expect(isExact && download.reset == nil)
+      #expect(origin.peers.count == 1 && relay.registry.sessions.count == 1)
+      client.stop()
+      proxy.close()
+      origin.close()
+      relay.close()
     }
   }
 
-  @Test("one waits for a session that is away, and is served when it comes back")
-  func served() async throws {
-    try await Self.detached(routeWait: .seconds(30)) { stand, session, visitor in
-      let (a, b) = try socketPair(on: stand.loop)
-      let client = PlainPeer(b)
-      let nothing: [UInt8] = []
-      session.driver.attach(Lane(a, received: nothing.span, framing: nil), resumed: false)
-      for name in stand.registry.namesInUse { stand.routes.wake(name) }
-      let isServed = await stand.loop.until { client.text.contains("early") }
-      #expect(isServed && session.driver.session.streamCount == 1 && !visitor.sawReset)
+  @Test("silence is noticed on both sides, and the session goes on over another connection")
+  func frozen() async throws {
+    let folder = TemporaryFolder()
+    let (_, token) = try RelayBench.makeAccount(folder)
+    try await onLoop { loop in
+      let relay = try RelayBench(loop, folder)
+      let proxy = try CuttableProxy(loop, to: relay.address)
+      let client = try ClientBench(loop, server: proxy.address, token: token.text)
+      #expect(await loop.until { client.ready != nil })
+      proxy.freeze()
+      #expect(await loop.until { client.events.last == "resumed" })
+      #expect(client.events == ["ready", "reconnecting", "resumed"] && relay.registry.sessions.count == 1)
+      client.stop()
+      proxy.close()
+      relay.close()
     }
   }
 
-  @Test("one whose session stays away sees a reset after routeWait")
-  func givenUp() async throws {
-    try await Self.detached(routeWait: .milliseconds(50)) { stand, session, visitor in
-      let isReset = await stand.loop.until { visitor.sawReset || visitor.sawEnd }
-      #expect(isReset && visitor.sawReset && stand.ingress.connectionCount == 0 && session.driver.session.streamCount == 0)
+  @Test("a session that stays away ends on both sides; its streams are reset; the client comes back with a new one, and keeps it")
+  func tooLate() async throws {
+    let folder = TemporaryFolder()
+    let (_, token) = try RelayBench.makeAccount(folder)
+    try await onLoop { loop in
+      let relay = try RelayBench(loop, folder)
+      let proxy = try CuttableProxy(loop, to: relay.address)
+      let client = try ClientBench(loop, server: proxy.address, token: token.text)
+      #expect(await loop.until { client.ready != nil })
+      let route = try #require(relay.routes.route(named: "shop"))
+      proxy.isOpen = false
+      proxy.cut()
+      #expect(await loop.until { !route.driver.isAttached })
+      let download = try #require(Download(route.driver, tunnel: route.tunnel))
+      #expect(await loop.until { relay.registry.sessions.isEmpty })
+      #expect(download.reset == .sessionEnded && !route.isLive)
+      proxy.isOpen = true
+      #expect(await loop.until { client.events.last == "restarted" })
+      #expect(relay.routes.route(named: "shop")?.isLive == true)
+      // The old session's timer must not end the new one.
+      await loop.pause(.milliseconds(2500))
+      #expect(client.events.last == "restarted" && relay.registry.sessions.count == 1 && client.client.statistics.isOnline)
+      #expect(relay.routes.route(named: "shop")?.driver.isAttached == true)
+      client.stop()
+      proxy.close()
+      relay.close()
     }
+  }
+
+  @Test("a relay that has forgotten everything gives the same name again, and the session lasts")
+  func relayRestart() async throws {
+    let folder = TemporaryFolder()
+    let (_, token) = try RelayBench.makeAccount(folder)
+    try await onLoop { loop in
+      let relay = try RelayBench(loop, folder)
+      let proxy = try CuttableProxy(loop, to: relay.address)
+      let client = try ClientBench(loop, server: proxy.address, token: token.text, subdomain: nil)
+      #expect(await loop.until { client.ready != nil })
+      relay.close()
+      let second = try RelayBench(loop, folder)
+      proxy.target = second.address
+      proxy.cut()
+      #expect(await loop.until { client.events.last == "restarted" })
+      #expect(!client.events.contains("url changed"))
+      await loop.pause(.milliseconds(2500))
+      #expect(client.events.last == "restarted" && second.registry.sessions.values.first?.isAttached == true)
+      client.stop()
+      proxy.close()
+      second.close()
+    }
+  }
+
+  @Test("a name is taken at once from a detached session, and left to one that answers")
+  func takeover() async throws {
+    let folder = TemporaryFolder()
+    let (_, token) = try RelayBench.makeAccount(folder)
+    try await onLoop { loop in
+      let relay = try RelayBench(loop, folder)
+      let proxy = try CuttableProxy(loop, to: relay.address)
+      let first = try ClientBench(loop, server: proxy.address, token: token.text)
+      #expect(await loop.until { first.ready != nil })
+      let second = try ClientBench(loop, server: relay.address, token: token.text)
+      #expect(await loop.until { second.failure != nil })
+      #expect(second.failure?.kind == .refused && first.events == ["ready"])
+      proxy.isOpen = false
+      proxy.cut()
+      let third = try ClientBench(loop, server: relay.address, token: token.text)
+      let begin = SystemClock.now
+      #expect(await loop.until { third.ready != nil })
+      #expect(SystemClock.now - begin < .seconds(1))
+      first.stop()
+      third.stop()
+      proxy.close()
+      relay.close()
+    }
+  }
+
+  @Test("a revoked token ends its session for good")
+  func revoked() async throws {
+    let folder = TemporaryFolder()
+    let (account, token) = try RelayBench.makeAccount(folder)
+    try await onLoop { loop in
+      let relay = try RelayBench(loop, folder)
+      for effect in [AdminEffect.tokenRevoked(token.hash), .endSessions(account: account.id)] {
+        let client = try ClientBench(loop, server: relay.address, token: token.text)
+        #expect(await loop.until { client.ready != nil })
+        relay.registry.apply([effect])
+        #expect(await loop.until { client.failure != nil })
+        #expect(client.failure?.kind == .refused && relay.registry.sessions.isEmpty)
+      }
+      relay.close()
+    }
+  }
+
+  @Test("a stranger cannot resume, whatever is wrong, and the session is unharmed; a lost answer costs nothing")
+  func strangers() async throws {
+    let folder = TemporaryFolder()
+    let (_, token) = try RelayBench.makeAccount(folder)
+    let (_, other) = try RelayBench.makeAccount(folder, "b@example.org")
+    try await onLoop { loop in
+      let relay = try RelayBench(loop, folder)
+      let client = try ClientBench(loop, server: relay.address, token: token.text)
+      #expect(await loop.until { client.ready != nil })
+      let session = try #require(relay.registry.sessions.values.first)
+      let key = [UInt8](repeating: 9, count: 32)
+      let forged = try #require(SessionSecret(id: session.secret.id, key: SecretKey(copying: key.span)))
+      let unknown = try #require(SessionSecret(id: [UInt8](repeating: 1, count: 16), key: SecretKey(copying: key.span)))
+      for (secret, generation, account) in [
+        (forged, UInt32(0), token), (session.secret, 1, token), (session.secret, 0, other), (unknown, 0, token),
+      ] {
+        let answer = try await Self.attemptResume(loop, relay, account.text, secret, generation)
+        #expect(answer == .error(ControlError(.resumeRefused, "the session cannot be resumed: start a new one")))
+      }
+      #expect(client.events == ["ready"] && session.isAttached && session.generation == 0)
+      // The true owner, on a connection that is lost before the client hears of it: the client still knows the older generation.
+      let answer = try await Self.attemptResume(loop, relay, token.text, session.secret, 0)
+      #expect(answer == .resumed(generation: 1))
+      #expect(await loop.until { client.events.last == "resumed" && session.generation == 1 && !session.accepts(generation: 0) })
+      // Confirmed: the one before the last proves nothing any more.
+      let stale = try await Self.attemptResume(loop, relay, token.text, session.secret, 0)
+      #expect(stale == .error(ControlError(.resumeRefused, "the session cannot be resumed: start a new one")))
+      client.stop()
+      relay.close()
+    }
+  }
+
+  /// Logs in by hand and asks for a resume; the relay's answer.
+  static func attemptResume(
+    _ loop: EventLoop, _ relay: RelayBench, _ token: String, _ secret: SessionSecret, _ generation: UInt32
+  ) async throws -> ControlMessage? {
+    final class Talk: ControlExchangeOwner {
+      var acceptsMessages: Bool { true }
+      var messages: [ControlMessage] = []
+      func exchangeReceived(_ message: ControlMessage) { messages.append(message) }
+      func exchangeFailed(_ reason: String) {}
+    }
+    let (a, b) = try socketPair(on: loop)
+    let nothing: [UInt8] = []
+    let peer = PlainPeer(a)
+    relay.registry.acceptLane(b, upgrade: .raw, received: nothing.span)
+    guard await loop.until(.seconds(10), { peer.text.hasSuffix("\r\n\r\n") }) else { return nil }
+    let talk = Talk()
+    let exchange = ControlExchange(Lane(a, received: nothing.span, framing: nil), talk)
+    exchange.send(.authenticate(token: token, version: 3))
+    guard await loop.until(.seconds(10), { talk.messages.count == 1 }), case .accepted(_, let nonce) = talk.messages[0] else { return nil }
+    let own = [UInt8](repeating: 7, count: 32)
+    exchange.send(
+      .resume(
+        id: secret.id, generation: generation, nonce: own, proof: secret.proof(relayNonce: nonce, clientNonce: own, generation: generation))
+    )
+    guard await loop.until(.seconds(10), { talk.messages.count == 2 }) else { return nil }
+    exchange.end()
+    exchange.lane.close()
+    return talk.messages[1]
   }
 }

@@ -5,7 +5,9 @@ import Testing
 
 @testable import CausewayRelayCore
 
-private let policy = IngressPolicy(domain: "Tunnels.Test", publicHost: "relay.example", pseudonym: "relay-1")
+private let policy = IngressPolicy(
+  domain: "Tunnels.Test", publicHost: "relay.example", pseudonym: "relay-1",
+  trustedProxies: [IPNetwork(IPAddress(ipv4: 0x0A00_0000), prefixLength: 8)!])
 
 /// An `open` record as text: `METHOD target host body`, then a line for each field.
 private func open(_ text: String, trusted: Bool = false, secure: Bool = false, strips: Bool = false) throws -> String {
@@ -33,6 +35,8 @@ private func open(_ text: String, trusted: Bool = false, secure: Bool = false, s
   return lines.joined(separator: "\n")
 }
 
+private let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+
 private func respond(
   _ status: UInt16, _ body: BodyLength, _ fields: [(String, String)] = [], to facts: RequestFacts = RequestFacts(), mayPersist: Bool = true
 ) throws -> (VisitorResponse, String) {
@@ -41,8 +45,11 @@ private func respond(
   for (name, value) in fields { writer.field(Array(name.utf8).span, Array(value.utf8).span) }
   writer.finish()
   let out = ByteBuffer()
-  let response = try VisitorResponse.append(record.bytes, 4..<record.count, to: facts, mayPersist: mayPersist, into: out)
-  return (response, out.bytes.string(in: 0..<out.count))
+  let response = try VisitorResponse.append(
+    record.bytes, 4..<record.count, to: facts, mayPersist: mayPersist, at: { 784_111_777 }, into: out)
+  let text = out.bytes.string(in: 0..<out.count)
+  #expect(text.contains(date) == (status >= 200) || fields.contains { $0.0 == "Date" })
+  return (response, text.replacing(date, with: ""))
 }
 
 @Suite struct IngressCoreTests {
@@ -100,6 +107,21 @@ private func respond(
         X-Real-IP: 3.3.3.3
         Via: 1.1 relay-1
         """)
+  }
+
+  @Test(
+    "X-Real-IP is the last address reported that is no trusted proxy's",
+    arguments: [
+      ("X-Forwarded-For: 1.1.1.1, 10.0.0.7, 10.0.0.8", "1.1.1.1"), ("X-Forwarded-For: 6.6.6.6, 1.1.1.1, 10.0.0.7", "1.1.1.1"),
+      ("X-Forwarded-For: 6.6.6.6, 1.1.1.1\r\nX-Forwarded-For: 10.0.0.7", "1.1.1.1"), ("X-Forwarded-For: 10.0.0.9, 10.0.0.7", "10.0.0.9"),
+      ("X-Forwarded-For: 1.1.1.1:4711,\t10.0.0.7:1", "1.1.1.1"), ("X-Forwarded-For: [2001:db8::1]:443, 10.0.0.7", "2001:db8::1"),
+      ("X-Forwarded-For: 2001:db8::2", "2001:db8::2"), ("X-Forwarded-For: unknown, 10.0.0.7", "10.0.0.7"),
+      ("X-Forwarded-For: unknown", "10.0.0.1"), ("X-Forwarded-For: ", "10.0.0.1"), ("X-Real-IP: 1.1.1.1", "1.1.1.1"),
+      ("X-Real-IP: 6.6.6.6\r\nX-Forwarded-For: 1.1.1.1", "1.1.1.1"),
+    ])
+  func realAddress(_ fields: String, _ expected: String) throws {
+    let record = try open("GET / HTTP/1.1\r\nHost: demo.tunnels.test\r\n\(fields)\r\n\r\n", trusted: true)
+    #expect(record.components(of: "X-Real-IP: ") == [expected])
   }
 
   @Test("Expect, Max-Forwards and WebSocket fields pass as they should")
@@ -211,25 +233,25 @@ private func respond(
       HTTPHeadError.allCases.map { .head($0) } + (1...12).map { .stream(ResetCode(rawValue: $0)) } + [
         .malformedBody, .hostMissing, .upgradeWithBody, .methodNotAllowed, .unauthorized, .noSuchTunnel, .tunnelOffline,
         .tunnelReconnecting,
-        .noAnswer, .loop, .headTooSlow, .bodyTooSlow, .tooManyFromAddress, .overloaded, .upgradeRequired, .notFoundHere,
+        .noAnswer, .loop, .headTooSlow, .bodyTooSlow, .tooManyFromAddress, .tooManyGuesses, .overloaded, .upgradeRequired, .notFoundHere,
       ]
     let scratch = ByteBuffer()
     for refusal in refusals {
       for format in [PageFormat.plain, .html, .json] {
         let out = ByteBuffer()
-        RefusalPage.append(refusal, format, to: RequestFacts(), keepsAlive: false, scratch: scratch, into: out)
+        RefusalPage.append(refusal, format, to: RequestFacts(), keepsAlive: false, at: 784_111_777, scratch: scratch, into: out)
         let text = out.bytes.string(in: 0..<out.count)
         let parts = text.split(separator: "\r\n\r\n", maxSplits: 1)
         #expect(parts.count == 2 && scratch.isEmpty)
         #expect(parts[0].hasPrefix("HTTP/1.1 \(refusal.status) "))
         #expect(parts[0].contains("Content-Length: \(parts[1].utf8.count)\r\n"))
-        #expect(parts[0].hasSuffix("close"))
+        #expect(parts[0].hasSuffix("close") && parts[0].contains(date))
         #expect(parts[1].contains("\(refusal.explanation)") && parts[1].contains(refusal.side.rawValue))
         #expect(parts[0].contains("Retry-After: ") == ([429, 503].contains(refusal.status)))
         let head = ByteBuffer()
         var facts = RequestFacts()
         facts.isHead = true
-        RefusalPage.append(refusal, format, to: facts, keepsAlive: false, scratch: scratch, into: head)
+        RefusalPage.append(refusal, format, to: facts, keepsAlive: false, at: 784_111_777, scratch: scratch, into: head)
         #expect(head.count == parts[0].utf8.count + 4)
       }
     }
@@ -290,5 +312,12 @@ private func respond(
     let last = [gate.enter(b, isExempt: false), gate.enter(sameNetwork, isExempt: false), gate.enter(nil, isExempt: true)]
     #expect(last == [.admitted, .tooManyInAll, .tooManyInAll])
     #expect(gate.count == 4)
+  }
+}
+
+extension String {
+  /// What follows `prefix` on each line that begins so.
+  fileprivate func components(of prefix: String) -> [String] {
+    split(separator: "\n").filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
   }
 }

@@ -55,7 +55,9 @@ final class Visitor: StreamHandler {
     if drains { drain() }
   }
 
-  func drain() { driver.drained(id, upTo: driver.session.receivedByteCount(id), pathRoundTrip: 0) }
+  func drain() {
+    driver.drained(id, upTo: driver.session.receivedByteCount(id), acknowledged: driver.session.receivedByteCount(id), pathRoundTrip: 0)
+  }
 
   private func head(_ kind: RecordKind, _ bytes: Span<UInt8>, _ range: Range<Int>) throws(RecordError) {
     var reader = HeadRecordReader(payload: range)
@@ -121,13 +123,15 @@ final class OriginBench: SessionDriverOwner, OriginAvailabilityObserver {
 
   /// Opens a stream; a whole request unless `body` stays open.
   func request(
-    _ method: String = "GET", _ target: String = "/", kind: StreamKind = .http, body: [UInt8]? = nil, length: BodyLength? = nil, ends: Bool = true,
+    _ method: String = "GET", _ target: String = "/", kind: StreamKind = .http, body: [UInt8]? = nil, length: BodyLength? = nil,
+    ends: Bool = true,
     fields: [(String, String)] = []
   ) -> Visitor {
     let record = ByteBuffer()
     let length = length ?? body.map { .known(UInt64($0.count)) } ?? .none
     var writer = HeadRecordWriter(
-      request: kind, tunnel: 1, method: Array(method.utf8).span, target: Array(target.utf8).span, host: Array("h.example".utf8).span, body: length,
+      request: kind, tunnel: 1, method: Array(method.utf8).span, target: Array(target.utf8).span, host: Array("h.example".utf8).span,
+      body: length,
       to: record)
     for (name, value) in fields { writer.field(Array(name.utf8).span, Array(value.utf8).span) }
     writer.finish()

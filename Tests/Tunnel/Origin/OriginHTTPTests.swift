@@ -34,24 +34,37 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     var testDescription: String { "\(method) \(answer.prefix(60))" }
   }
 
-  @Test("answers become records: framing, interim heads, ends and cuts", arguments: [
-    Row(answer: ok, body: "ok", length: .known(2)),
-    Row(answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Sum: 1\r\n\r\n", body: "abcde", length: .unknown, trailers: ["X-Sum: 1"]),
-    Row(answer: "HTTP/1.1 200 OK\r\n\r\nuntil close", closes: true, body: "until close", length: .unknown),
-    Row(answer: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", method: "HEAD", length: BodyLength.none),
-    Row(answer: "HTTP/1.1 204 No Content\r\n\r\n", statuses: [204], length: BodyLength.none),
-    Row(answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", statuses: [304], length: BodyLength.none),
-    Row(answer: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" + ok, statuses: [100, 103, 200], body: "ok", length: .known(2)),
-    Row(answer: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", closes: true, body: "short", trailers: nil, reset: .originAborted),
-    Row(answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", closes: true, body: "abc", trailers: nil, reset: .originAborted),
-    Row(answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", statuses: [], trailers: nil, reset: .originMalformed),
-    Row(answer: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", statuses: [], trailers: nil, reset: .originMalformed),
-    Row(answer: "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", statuses: [], trailers: nil, reset: .originMalformed),
-    Row(answer: "SSH-2.0-x\r\n\r\n", statuses: [], trailers: nil, reset: .originMalformed),
-    Row(answer: "HTTP/1.1 200 OK\r\nX: " + String(repeating: "a", count: 1 << 20) + "\r\n\r\n", statuses: [], trailers: nil, reset: .originMalformed),
-    Row(answer: "", closes: true, statuses: [], trailers: nil, reset: .originAborted),
-    Row(answer: "HTTP/1.1 20", closes: true, statuses: [], trailers: nil, reset: .originAborted),
-  ])
+  @Test(
+    "answers become records: framing, interim heads, ends and cuts",
+    arguments: [
+      Row(answer: ok, body: "ok", length: .known(2)),
+      Row(
+        answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Sum: 1\r\n\r\n", body: "abcde",
+        length: .unknown, trailers: ["X-Sum: 1"]),
+      Row(answer: "HTTP/1.1 200 OK\r\n\r\nuntil close", closes: true, body: "until close", length: .unknown),
+      Row(answer: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", method: "HEAD", length: BodyLength.none),
+      Row(answer: "HTTP/1.1 204 No Content\r\n\r\n", statuses: [204], length: BodyLength.none),
+      Row(answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", statuses: [304], length: BodyLength.none),
+      Row(
+        answer: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" + ok, statuses: [100, 103, 200], body: "ok",
+        length: .known(2)),
+      Row(answer: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", closes: true, body: "short", trailers: nil, reset: .originAborted),
+      Row(
+        answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", closes: true, body: "abc", trailers: nil,
+        reset: .originAborted),
+      Row(answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", statuses: [], trailers: nil, reset: .originMalformed),
+      Row(
+        answer: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", statuses: [], trailers: nil, reset: .originMalformed),
+      Row(
+        answer: "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", statuses: [], trailers: nil,
+        reset: .originMalformed),
+      Row(answer: "SSH-2.0-x\r\n\r\n", statuses: [], trailers: nil, reset: .originMalformed),
+      Row(
+        answer: "HTTP/1.1 200 OK\r\nX: " + String(repeating: "a", count: 1 << 20) + "\r\n\r\n", statuses: [], trailers: nil,
+        reset: .originMalformed),
+      Row(answer: "", closes: true, statuses: [], trailers: nil, reset: .originAborted),
+      Row(answer: "HTTP/1.1 20", closes: true, statuses: [], trailers: nil, reset: .originAborted),
+    ])
   func answers(_ row: Row) async throws {
     try await onLoop { loop in
       let server = try serve(loop, row.answer, closes: row.closes)
@@ -88,7 +101,8 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     }
   }
 
-  @Test("a stale kept connection is tried once more for an idempotent request, never for a POST", arguments: [("GET", true), ("POST", false)])
+  @Test(
+    "a stale kept connection is tried once more for an idempotent request, never for a POST", arguments: [("GET", true), ("POST", false)])
   func stale(_ method: String, _ succeeds: Bool) async throws {
     try await onLoop { loop in
       var answered = 0
@@ -129,8 +143,12 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
       let chunked = bench.request("POST", "/c", body: body, length: .unknown)
       let expected = Array("POST /k HTTP/1.1\r\nHost: h.example\r\nContent-Length: \(count)\r\n\r\n".utf8) + body
       let chunk = count == 0 ? [] : Array((String(count, radix: 16) + "\r\n").utf8) + body + Array("\r\n".utf8)
-      let expectedChunked = Array("POST /c HTTP/1.1\r\nHost: h.example\r\nTransfer-Encoding: chunked\r\n\r\n".utf8) + chunk + Array("0\r\n\r\n".utf8)
-      #expect(await loop.until { server.peers.reduce(0) { $0 + $1.receivedByteCount } >= expected.count + (count <= 16_000 ? expectedChunked.count : 0) })
+      let expectedChunked =
+        Array("POST /c HTTP/1.1\r\nHost: h.example\r\nTransfer-Encoding: chunked\r\n\r\n".utf8) + chunk + Array("0\r\n\r\n".utf8)
+      #expect(
+        await loop.until {
+          server.peers.reduce(0) { $0 + $1.receivedByteCount } >= expected.count + (count <= 16_000 ? expectedChunked.count : 0)
+        })
       await loop.pause(.milliseconds(20))
       let k = server.peers.first { $0.text.hasPrefix("POST /k") }
       let c = server.peers.first { $0.text.hasPrefix("POST /c") }

@@ -55,11 +55,25 @@ struct ServerTests {
     ] as [(String, [String: String], String?)])
   func proxies(_ server: String, _ variables: [String: String], _ proxy: String?) throws {
     let url = try ServerURL(parsing: server)
-    #expect(try ProxyChoice.proxy(for: url, .fixed(variables))?.origin == proxy)
+    let found = try ProxyChoice.proxy(for: url, .fixed(variables))
+    #expect(found.map { "http://\($0.address)" } == proxy && found?.credentials == nil)
   }
 
   @Test(
-    "a proxy that is not spoken to is an error with the variable's name", arguments: ["socks5://p:1", "https://p:1", "http://u:secret@p:1"])
+    "user and password of a proxy are percent-decoded",
+    arguments: [
+      ("http://u:p@p:1", "dTpw"), ("u:p@p:1", "dTpw"), ("http://u@p:1", "dTo="), ("http://me:pro%20xy@p:1/", "bWU6cHJvIHh5"),
+      ("http://u:a@b@p:1", "dTphQGI="), ("http://u:%70@p:1", "dTpw"),
+    ])
+  func proxyCredentials(_ text: String, _ credentials: String) throws {
+    let proxy = try ProxyChoice.proxy(for: try ServerURL(parsing: "https://r"), .fixed(["https_proxy": text]))
+    #expect(proxy?.credentials == credentials)
+    #expect(proxy.map { "\($0.address)" } == "p:1")
+  }
+
+  @Test(
+    "a proxy that is not spoken to is an error with the variable's name",
+    arguments: ["socks5://u:secret@p:1", "https://u:secret@p:1", "http://u:secret%0a@p:1", "http://u:secret%4@p:1", "http://u:secret@p:99999"])
   func badProxies(_ text: String) throws {
     let url = try ServerURL(parsing: "https://r")
     let error = #expect(throws: CommandFailure.self) { try ProxyChoice.proxy(for: url, .fixed(["https_proxy": text])) }

@@ -86,10 +86,13 @@ import Testing
     #expect(read == .start)
   }
 
-  @Test("what cannot be helped by trying again ends the client", arguments: [
-    (ControlError.Code.unauthorized, nil, true), (.versionUnsupported, nil, true), (.nameTaken, nil, true), (.nameTaken, 30, false),
-    (.nameInvalid, nil, true), (.portUnavailable, nil, true), (.busy, nil, false), (.limitReached, nil, false), (.resumeRefused, nil, false),
-  ] as [(ControlError.Code, Int?, Bool)])
+  @Test(
+    "what cannot be helped by trying again ends the client",
+    arguments: [
+      (ControlError.Code.unauthorized, nil, true), (.versionUnsupported, nil, true), (.nameTaken, nil, true), (.nameTaken, 30, false),
+      (.nameInvalid, nil, true), (.portUnavailable, nil, true), (.busy, nil, false), (.limitReached, nil, false),
+      (.resumeRefused, nil, false),
+    ] as [(ControlError.Code, Int?, Bool)])
   func finality(_ code: ControlError.Code, _ retryAfter: Int?, _ isFinal: Bool) {
     #expect(ControlError(code, "", retryAfter: retryAfter).isFinal == isFinal)
   }
@@ -101,16 +104,20 @@ import Testing
   static let relayNonce = [UInt8](repeating: 0xA5, count: 32)
   static let clientNonce = [UInt8](repeating: 0x5A, count: 32)
 
-  static func secret(_ id: [UInt8] = id, _ key: [UInt8] = key) -> SessionSecret { SessionSecret(id: id, key: SecretKey(copying: key.span))! }
+  static func secret(_ id: [UInt8] = id, _ key: [UInt8] = key) -> SessionSecret {
+    SessionSecret(id: id, key: SecretKey(copying: key.span))!
+  }
 
   static func hex(_ bytes: [UInt8]) -> String { bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() }
 
   // Reference: Python's hmac over relay nonce, client nonce, id and generation.
-  @Test("the proof is HMAC-SHA256 over nonces, id and generation", arguments: [
-    (0, "02254cb4a7430f9c9a27dae5f7671c7a4314e78b0ee800e2ba4b6b6fa665450e"),
-    (1, "c8872e0184fd72778f5fc10a7c3436016b929984d6e5e5f5114afd92b7012042"),
-    (4294967295, "2de4a031a37a1d39e4750c7187db0d451fb2a93f454127ed204cb65e1c7e22c2"),
-  ] as [(UInt32, String)])
+  @Test(
+    "the proof is HMAC-SHA256 over nonces, id and generation",
+    arguments: [
+      (0, "02254cb4a7430f9c9a27dae5f7671c7a4314e78b0ee800e2ba4b6b6fa665450e"),
+      (1, "c8872e0184fd72778f5fc10a7c3436016b929984d6e5e5f5114afd92b7012042"),
+      (4_294_967_295, "2de4a031a37a1d39e4750c7187db0d451fb2a93f454127ed204cb65e1c7e22c2"),
+    ] as [(UInt32, String)])
   func vectors(_ generation: UInt32, _ expected: String) {
     let proof = Self.secret().proof(relayNonce: Self.relayNonce, clientNonce: Self.clientNonce, generation: generation)
     #expect(Self.hex(proof) == expected)

@@ -16,7 +16,9 @@ import Testing
     #expect(again == nil)
   }
 
-  @Test("a lost connection is tried again at once, then after 0.25 to 0.75 s for 60 s, then ever more slowly, up to 15 s", arguments: 1...20 as ClosedRange<UInt64>)
+  @Test(
+    "a lost connection is tried again at once, then after 0.25 to 0.75 s for 60 s, then ever more slowly, up to 15 s",
+    arguments: 1...20 as ClosedRange<UInt64>)
   func timing(seed: UInt64) {
     var policy = ReconnectPolicy(seed: seed, at: start)
     _ = policy.advance(to: start)
@@ -43,7 +45,9 @@ import Testing
     #expect(quick.max()! - quick.min()! > 0.3, "jitter: not all clients at the same moment")
   }
 
-  @Test("a relay's Retry-After wins, cut to five minutes", arguments: [(0, 0), (1, 1), (20, 20), (300, 300), (86_400, 300), (-5, 0), (Int.max, 300)] as [(Int, Int)])
+  @Test(
+    "a relay's Retry-After wins, cut to five minutes",
+    arguments: [(0, 0), (1, 1), (20, 20), (300, 300), (86_400, 300), (-5, 0), (Int.max, 300)] as [(Int, Int)])
   func retryAfter(_ told: Int, _ waited: Int) {
     var policy = ReconnectPolicy(seed: 1, at: start)
     _ = policy.advance(to: start)
@@ -51,14 +55,50 @@ import Testing
     #expect(policy.nextDeadline == start + .seconds(waited))
   }
 
-  @Test("a network change ends every wait")
+  @Test("a network change ends a wait, but not the one that the relay asked for")
   func networkChange() {
     var policy = ReconnectPolicy(seed: 1, at: start)
     _ = policy.advance(to: start)
-    policy.attemptFailed(retryAfter: .seconds(100), at: start)
-    let now = start + .seconds(1)
+    policy.attemptFailed(at: start)
+    let now = start + .milliseconds(100)
     policy.networkChanged(at: now)
     #expect(policy.nextDeadline == now)
+    _ = policy.advance(to: now)
+    policy.attemptFailed(retryAfter: .seconds(100), at: now)
+    policy.networkChanged(at: now + .seconds(1))
+    #expect(policy.nextDeadline == now + .seconds(100))
+    _ = policy.advance(to: now + .seconds(100))
+    policy.attemptFailed(at: now + .seconds(100))
+    policy.networkChanged(at: now + .seconds(100))
+    #expect(policy.nextDeadline == now + .seconds(100), "the relay's word holds for one wait")
+  }
+
+  @Test(
+    "a network change leaves a step that hangs three seconds, and the next attempt is due at once",
+    arguments: [.connect, .tls, .upgrade, .login] as [ConnectStep])
+  func networkChangeWhileConnecting(_ step: ConnectStep) {
+    var policy = ReconnectPolicy(seed: 1, at: start)
+    _ = policy.advance(to: start)
+    policy.began(step, at: start)
+    let now = start + .seconds(1)
+    policy.networkChanged(at: now)
+    policy.networkChanged(at: now + .seconds(1))
+    let due = now + .seconds(3)
+    #expect(policy.nextDeadline == due, "a second change gives no more time")
+    let abandoned = policy.advance(to: due)
+    #expect(abandoned == .abandon(step))
+    policy.abandoned(step, at: due)
+    let next = policy.advance(to: due)
+    #expect(next == .attempt(useWebSocket: false), "not the upgrade's fault")
+  }
+
+  @Test("progress after a network change has its full limit again")
+  func progressAfterNetworkChange() {
+    var policy = ReconnectPolicy(seed: 1, at: start)
+    _ = policy.advance(to: start)
+    policy.networkChanged(at: start)
+    policy.began(.upgrade, at: start + .seconds(1))
+    #expect(policy.nextDeadline == start + .seconds(1) + ConnectStep.upgrade.limit)
   }
 
   @Test("a refused raw upgrade is followed at once by a WebSocket, for ten minutes")
@@ -121,7 +161,9 @@ import Testing
     #expect(policy.nextDeadline == now)
   }
 
-  @Test("at every moment some timer leads onward, and within 15 s (or its own Retry-After) a new attempt begins", arguments: 1...200 as ClosedRange<UInt64>)
+  @Test(
+    "at every moment some timer leads onward, and within 15 s (or its own Retry-After) a new attempt begins",
+    arguments: 1...200 as ClosedRange<UInt64>)
   func neverStuck(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     var policy = ReconnectPolicy(seed: seed, at: start)
