@@ -93,7 +93,9 @@ package final class Relay {
       do throws(SystemError) {
         listeners.append(try IngressListener(listen.address, kind, trustedProxies: configuration.trustedProxies, ingress))
       } catch {
-        throw StartError(message: "cannot listen on \(listen.address): \(error.message)\(error.code == 98 ? "; another program has the port: choose another with --listen" : "")")
+        throw StartError(
+          message: "cannot listen on \(listen.address): \(error.message)\(error.code == 98 ? "; another program has the port: choose another with --listen" : error.code == 99 ? "; no interface of this machine has that address" : "")"
+        )
       }
     }
     sessions = SessionRegistry(
@@ -105,7 +107,13 @@ package final class Relay {
       in: configuration.data, lock, on: loop, store, policy: configuration.policy, clock: { WallTime.current },
       apply: { [unowned sessions] in sessions.apply($0) })
     if let address = configuration.metrics {
-      metricsServer = try MetricsServer(address, metrics.registry, on: loop) { [unowned self] in refreshMetrics() }
+      do throws(SystemError) {
+        metricsServer = try MetricsServer(address, metrics.registry, on: loop) { [unowned self] in refreshMetrics() }
+      } catch {
+        throw StartError(
+          message: "cannot serve metrics on \(address): \(error.message)\(error.code == 98 ? "; another program has the port: choose another with --metrics" : "")"
+        )
+      }
       log.info("metrics", ["url": .string("http://\(metricsServer?.address?.description ?? "")/metrics")])
     }
     signals = try Signals([.interrupt, .terminate, .hangUp], on: loop) { [unowned self] in signalled($0) }

@@ -139,6 +139,8 @@ public struct ResetCode: RawRepresentable, Hashable, Sendable, CustomStringConve
   public static let originMalformed = ResetCode(rawValue: 6)
   /// TLS to the local service failed.
   public static let originTLS = ResetCode(rawValue: 7)
+  /// One of those before: the local service is at fault.
+  public var isOriginFault: Bool { (Self.originRefused.rawValue...Self.originTLS.rawValue).contains(rawValue) }
   /// The peer broke the rules inside this stream.
   public static let protocolViolation = ResetCode(rawValue: 8)
   /// A named limit was reached.

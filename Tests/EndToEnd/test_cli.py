@@ -54,7 +54,8 @@ class Usage(CommandCase):
             (["tcp", "eighty"], "eighty"),
             (["tcp", "22", "--remote-port", "70000"], "70000"),
             (["tcp", "22", "-a", "u:p"], "-a|basic|tcp"),
-            (["http", "80", "--subdomain", "-bad-"], "-bad-"),
+            (["http", "80", "--subdomain", "-bad-"], "--subdomain.*needs a value"),
+            (["http", "80", "--subdomain=-bad-"], "-bad-"),
             (["http", "80", "--subdomain", "a.b"], r"a\.b"),
             (["http", "80", "--subdomain", "x" * 64], "63"),
             (["http", "80", "--log-level", "loud"], "loud"),
@@ -147,7 +148,7 @@ class Configuration(CommandCase):
         self.one_line(2, ["start", "causeway.yml", "wbe"], "wbe", "web", env={"CAUSEWAY_TOKEN": TOKEN})
 
     def test_relay_files_mind_their_keys(self):
-        for text, pattern in (("listne: [x]\n", r":1:1.*listne.*listen"), ("limits: {nonsense: 1}\n", r":1:\d+.*nonsense"), ("domain: [a]\n", r":1:\d+.*domain")):
+        for text, pattern in (("listne: [x]\n", r":1:1.*listne.*listen"), ("limits: {nonsense: 1}\n", r":1:\d+.*nonsense"), ("domain: [a]\n", r":1:\d+.*domain"), ("tcp_ports: 9-1\n", r":1:12: key 'tcp_ports'.*9-1")):
             path = self.write(text, "relay.yaml")
             self.one_line(2, ["relay", "--config", str(path)], pattern)
 

@@ -110,9 +110,7 @@ package struct RelaySettings: Sendable {
 
   private mutating func takeNames(_ given: RelayValues) throws(CommandFailure) {
     if let text = given.publicURL {
-      let url: ServerURL
-      do throws(AddressError) { url = try ServerURL(parsing: text.value) } catch { throw .usage("\(text.origin): \(error)") }
-      guard url.scheme != .unix, url.path.isEmpty || url.path == "/" else {
+      guard let url = try? ServerURL(parsing: text.value), url.scheme != .unix, url.path.isEmpty || url.path == "/" else {
         throw .usage("\(text.origin): '\(text.value.printable)' is no relay's URL: write https://HOST or https://HOST:PORT, without a path")
       }
       configuration.publicURL = url

@@ -3,14 +3,15 @@ package enum Origin: Equatable, Sendable, CustomStringConvertible {
   /// `spelling` is what the user wrote (`--server`, `-k`, `PORT`); the value begins at `offset` bytes of argv[`index`].
   case argument(spelling: String, index: Int, offset: Int)
   case environment(String)
-  case file(String, line: Int, column: Int)
+  /// `key`: the path of the value's key (`limits.names_per_account`), or empty.
+  case file(String, line: Int, column: Int, key: String = "")
   case standard
 
   package var description: String {
     switch self {
     case .argument(let spelling, _, _): spelling
     case .environment(let name): name
-    case .file(let file, let line, let column): "\(file):\(line):\(column)"
+    case .file(let file, let line, let column, let key): "\(file):\(line):\(column)" + (key.isEmpty ? "" : ": key '\(key)'")
     case .standard: "default"
     }
   }

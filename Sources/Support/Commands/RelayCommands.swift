@@ -26,7 +26,7 @@ extension Program {
       CommandOption("tls-key", value: "FILE", "Its private key (PEM)", hint: .file),
       CommandOption("trusted-proxy", value: "CIDR", "Believe X-Forwarded-* fields that come from here", repeatable: true),
       CommandOption("metrics", value: "ADDR:PORT", "Serve Prometheus metrics at http://ADDR:PORT/metrics"),
-      json,
+      json, token,
     ] + logging,
     subcommands: [account, relayToken, name],
     examples: [

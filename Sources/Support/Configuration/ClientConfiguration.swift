@@ -1,6 +1,8 @@
 /// The client's own file: `server`, and a token for each server's origin.
 package struct ClientConfiguration: Equatable, Sendable {
   package var server: String?
+  /// Where the file says so; for messages only.
+  private var serverOrigin: Origin?
   /// By origin (`https://relay.example.com`), in the order of the file. Secrets: never print.
   package private(set) var tokens: [Token] = []
 
@@ -13,7 +15,7 @@ package struct ClientConfiguration: Equatable, Sendable {
 
   package init(parsing text: [UInt8], file: String) throws(YAMLError) {
     let root = try YAMLDocument.parse(text, file: file).mapping(keys: ["server", "tokens"])
-    server = try root.optional("server")?.string("a URL")
+    if let node = root.optional("server") { (server, serverOrigin) = (try node.string("a URL"), node.origin) }
     guard let tokens = root.optional("tokens"), !tokens.isNull else { return }
     for entry in try tokens.mapping(isSecret: true).entries {
       // The value, or a key in a wrong place, may be a token: say only where.
@@ -23,6 +25,10 @@ package struct ClientConfiguration: Equatable, Sendable {
       self.tokens.append(Token(origin: entry.key, token: token))
     }
   }
+
+  package var sourcedServer: Sourced<String>? { server.map { Sourced($0, from: serverOrigin ?? .standard) } }
+
+  package static func == (a: Self, b: Self) -> Bool { a.server == b.server && a.tokens == b.tokens }
 
   package func token(for origin: String) -> String? { tokens.first { $0.origin == origin }?.token }
 

@@ -13,6 +13,8 @@ package final class LivePanel: Sendable {
     /// Widths of the lines on screen.
     var shown: [Int] = []
     var model: PanelModel?
+    /// Of the window that they were drawn for.
+    var size = (columns: 0, rows: 0)
     var isClosed = false
   }
 
@@ -35,7 +37,7 @@ package final class LivePanel: Sendable {
         if !lines.isEmpty { write(lines.map { $0.plain + "\n" }.joined()) }
         return
       }
-      if state.model == model && !state.shown.isEmpty { return }
+      if state.model == model && !state.shown.isEmpty && state.size == size { return }
       draw(model, above: "", &state)
     }
   }
@@ -57,10 +59,12 @@ package final class LivePanel: Sendable {
   /// Leaves the last frame on screen and draws no more; later notes are plain lines below it.
   package func close() { state.withLock { $0.isClosed = true } }
 
+  private var size: (columns: Int, rows: Int) { Terminal.size(of: descriptor) ?? (terminal.columns, terminal.rows) }
+
   private func draw(_ model: PanelModel, above text: String, _ state: inout State) {
-    let size = Terminal.size(of: descriptor) ?? (terminal.columns, terminal.rows)
-    let lines = PanelDrawing.lines(model, columns: size.columns, rows: size.rows)
-    write(PanelFrame.text(over: state.shown, columns: size.columns, above: text, lines, colour: terminal.hasColour))
+    state.size = size
+    let lines = PanelDrawing.lines(model, columns: state.size.columns, rows: state.size.rows)
+    write(PanelFrame.text(over: state.shown, columns: state.size.columns, above: text, lines, colour: terminal.hasColour))
     state.shown = lines.map(\.width)
   }
 

@@ -38,7 +38,7 @@ package struct YAMLNode: Sendable {
     YAMLError(file: file, line: place.line, column: place.column, key: key, reason: reason)
   }
 
-  package var origin: Origin { .file(file, line: place.line, column: place.column) }
+  package var origin: Origin { .file(file, line: place.line, column: place.column, key: path) }
 
   /// `~`, `null`, or nothing at all.
   package var isNull: Bool {

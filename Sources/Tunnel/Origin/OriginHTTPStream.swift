@@ -339,6 +339,8 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   /// The stream can't go on: the relay hears why, the connection is not kept.
   func fail(_ code: ResetCode) {
     guard !isOver else { return }
+    // What the visitor gets from the relay in place of an answer.
+    if status == 0 && code.isOriginFault { status = code == .originTimeout ? 504 : 502 }
     context.driver.reset(id, code)
     finish(keeping: false)
   }

@@ -60,7 +60,7 @@ package struct ClientSettings: Sendable {
       arguments.value("server"), environment["CAUSEWAY_SERVER"].map { Sourced($0, from: .environment("CAUSEWAY_SERVER")) }, fileServer,
     ]
     if !candidates.contains(where: { $0 != nil }) {
-      candidates.append(try stored().server.map { Sourced($0, from: .file(path, line: 1, column: 1)) })
+      candidates.append(try stored().sourcedServer)
     }
     let server = try ServerChoice(candidates)
     let token = try TokenChoice(

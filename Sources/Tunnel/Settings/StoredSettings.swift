@@ -8,7 +8,7 @@ package enum StoredSettings {
   package static func server(_ flag: Sourced<String>?, _ environment: Environment, path: String) throws(CommandFailure) -> ServerChoice {
     var candidates = [flag, environment["CAUSEWAY_SERVER"].map { Sourced($0, from: .environment("CAUSEWAY_SERVER")) }]
     if !candidates.contains(where: { $0 != nil }) {
-      candidates.append(try ClientConfiguration.load(path).server.map { Sourced($0, from: .file(path, line: 1, column: 1)) })
+      candidates.append(try ClientConfiguration.load(path).sourcedServer)
     }
     return try ServerChoice(candidates)
   }

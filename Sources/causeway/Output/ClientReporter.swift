@@ -31,6 +31,8 @@ final class ClientReporter: TunnelClientObserver {
   private var isReady = false
   /// By tunnel: known to be down, as the user was last told.
   private var down: [String: String] = [:]
+  /// With lines only: requests since the last line of one.
+  private var untoldRequests = 0
   private weak var client: TunnelClient?
   private(set) var failure: TunnelEvent.Failure?
 
@@ -49,7 +51,7 @@ final class ClientReporter: TunnelClientObserver {
 
   var wantsRequests: Bool {
     switch form {
-    case .lines: log.isEnabled(.debug)
+    case .lines: log.isEnabled(.info)
     case .panel, .json: true
     }
   }
@@ -129,14 +131,22 @@ final class ClientReporter: TunnelClientObserver {
         EventLines.line(
           .request(tunnel: tunnel, method: method, target: target, status: status, duration: duration, dropped: dropped), time: time)
       }
-    case .lines: break
+    case .lines: tellRequest(tunnel, method, target, status, duration)
     }
-    log.debug(
-      "request",
-      [
-        "tunnel": .string(tunnel), "method": .string(method), "target": .string(target), "status": .integer(status ?? 0),
-        "took": .duration(duration),
-      ])
+  }
+
+  /// A reader of stderr that has stopped loses requests, not the tunnel.
+  private func tellRequest(_ tunnel: String, _ method: String, _ target: String, _ status: Int?, _ duration: Duration) {
+    guard log.isEnabled(.info) else { return }
+    guard canWrite(to: STDERR_FILENO) else {
+      untoldRequests += 1
+      return
+    }
+    if untoldRequests > 0 { log.info("\(untoldRequests) requests before are not told: nobody was reading") }
+    untoldRequests = 0
+    let target = target.utf8.count > EventLines.maximumTargetByteCount ? String(target.prefix(EventLines.maximumTargetByteCount)) + "…" : target
+    let name = settings.namesTunnels ? tunnel + ": " : ""
+    log.info("\(name)\(method) \(target): \(status.map(String.init) ?? "cut"), \(Quantity.duration(duration))")
   }
 
   /// Told once until it is up again, whoever noticed first: a visitor's request or the probe. Before the URL stands nobody asks for the

@@ -19,8 +19,8 @@ struct Logs {
       do throws(FileSink.OpenError) {
         let sink = try FileSink(isJSON ? .json : .text, path: path)
         file = sink
-        logger = Logger(level: level, scope: scope, sink: sink)
-      } catch { throw CommandFailure(.configuration, error.description) }
+        logger = Logger(level: level, scope: scope, sink: ErrorTee(file: sink, stderr: DescriptorSink(isJSON ? .json : .text)))
+      } catch { throw CommandFailure(.failure, error.description) }
       return
     }
     file = nil
@@ -41,5 +41,16 @@ struct Logs {
   func reopen() {
     guard let file else { return }
     do throws(FileSink.OpenError) { try file.reopen() } catch { StandardStreams.complain(error.description) }
+  }
+}
+
+/// Errors go to stderr too: who starts a command that can't go on sees why.
+private struct ErrorTee: LogSink {
+  let file: FileSink
+  let stderr: DescriptorSink
+
+  func write(_ record: LogRecord) {
+    file.write(record)
+    if record.level >= .error { stderr.write(record) }
   }
 }
