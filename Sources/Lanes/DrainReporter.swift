@@ -24,7 +24,7 @@ public struct DrainReporter {
     let unacknowledged = UInt64(socket?.unacknowledgedByteCount ?? 0)
     let now = driver.loop.now
     // It changes slowly, and the question costs.
-    if let socket, now >= roundTrip.until { roundTrip = (socket.smoothedRTTNanoseconds, now + .milliseconds(100)) }
+    if let socket, now >= roundTrip.until { roundTrip = (socket.minimumRTTNanoseconds, now + .milliseconds(100)) }
     driver.drained(id, upTo: consumed, acknowledged: consumed - min(consumed, unacknowledged), pathRoundTrip: roundTrip.nanoseconds)
   }
 }

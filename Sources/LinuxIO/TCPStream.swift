@@ -250,8 +250,8 @@ public final class TCPStream: EventHandler {
     descriptor >= 0 ? max(0, Int(shim_unacknowledged_bytes(descriptor))) + (tls?.waitingByteCount ?? 0) : 0
   }
 
-  /// The kernel's smoothed round-trip time, in nanoseconds; 0 when unknown.
-  public var smoothedRTTNanoseconds: UInt64 { descriptor >= 0 ? UInt64(shim_tcp_rtt_us(descriptor)) * 1000 : 0 }
+  /// The least round-trip time that the kernel saw lately, in nanoseconds; 0 when unknown. Not the smoothed one, which holds our own queue.
+  public var minimumRTTNanoseconds: UInt64 { descriptor >= 0 ? UInt64(shim_tcp_minimum_rtt_us(descriptor)) * 1000 : 0 }
 
   public func setNoDelay(_ on: Bool = true) { setOption(CInt(IPPROTO_TCP), TCP_NODELAY, on ? 1 : 0) }
   /// Bytes not yet sent that the kernel may hold before it stops being writable (TCP_NOTSENT_LOWAT).

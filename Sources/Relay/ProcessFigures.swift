@@ -1,3 +1,4 @@
+internal import CLinux
 internal import CausewayLinuxIO
 internal import CausewayRelayCore
 internal import CausewayTelemetry

@@ -253,11 +253,15 @@ int shim_unacknowledged_bytes(int fd) {
   return ioctl(fd, SIOCOUTQ, &value) < 0 ? -errno : value;
 }
 
-uint32_t shim_tcp_rtt_us(int fd) {
-  struct tcp_info info;
+uint32_t shim_tcp_minimum_rtt_us(int fd) {
+  /* glibc's tcp_info ends before it: in the kernel's, tcpi_min_rtt follows 8 bytes, 24 u32, 4 u64 and 3 u32. */
+  enum { offset = 8 + 24 * 4 + 4 * 8 + 3 * 4 };
+  unsigned char info[256];
+  uint32_t rtt;
   socklen_t length = sizeof info;
-  memset(&info, 0, sizeof info);
-  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ? 0 : info.tcpi_rtt;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &length) < 0 || length < offset + sizeof rtt) return 0;
+  memcpy(&rtt, info + offset, sizeof rtt);
+  return rtt == UINT32_MAX ? 0 : rtt;
 }
 
 int shim_set_abortive_close(int fd) {

@@ -118,8 +118,8 @@ ssize_t shim_send_pieces(int fd, const void *base, const intptr_t *bounds, int c
 
 /* Bytes written to the socket that its peer has not acknowledged (SIOCOUTQ), or -errno. */
 int shim_unacknowledged_bytes(int fd);
-/* tcpi_rtt in microseconds, or 0. */
-uint32_t shim_tcp_rtt_us(int fd);
+/* tcpi_min_rtt in microseconds, or 0. */
+uint32_t shim_tcp_minimum_rtt_us(int fd);
 /* Makes the next close send RST. */
 int shim_set_abortive_close(int fd);
 /* SO_PEERCRED of a unix socket. 0 or -errno. */
