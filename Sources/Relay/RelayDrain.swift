@@ -18,7 +18,9 @@ final class RelayDrain {
   private var isOver = false
 
   /// The listeners are closed already.
-  init(_ ingress: Ingress, _ sessions: SessionRegistry, requestLimit: Duration = RelayDrain.requestLimit, _ completion: @escaping () -> Void) {
+  init(
+    _ ingress: Ingress, _ sessions: SessionRegistry, requestLimit: Duration = RelayDrain.requestLimit, _ completion: @escaping () -> Void
+  ) {
     self.ingress = ingress
     self.sessions = sessions
     self.completion = completion
@@ -31,7 +33,7 @@ final class RelayDrain {
 
   private func advance(_ now: Instant) {
     if isDismissing { return finish() }
-    guard ingress.connectionCount == 0 || now >= end else {
+    guard !ingress.isBusy || now >= end else {
       timer?.set(after: Self.step)
       return
     }

@@ -20,7 +20,8 @@ final class RelayMetrics {
     resumes = registry.counter("causeway_relay_resumes_total", "Sessions that went on over a new connection")
     logins = registry.counter("causeway_relay_logins_total", "Accepted tokens")
     refusedLogins = registry.counter("causeway_relay_logins_refused_total", "Refused tokens")
-    turnedAway = registry.counter("causeway_relay_lanes_turned_away_total", "Lanes answered with 503: too many logins, or the relay is stopping")
+    turnedAway = registry.counter(
+      "causeway_relay_lanes_turned_away_total", "Lanes answered with 503: too many logins, or the relay is stopping")
     visitors = registry.gauge("causeway_relay_visitors", "Open visitor connections")
     requests = registry.counter("causeway_relay_requests_total", "HTTP requests and WebSocket upgrades of visitors")
     streams = registry.counter("causeway_relay_tcp_streams_total", "Connections to TCP tunnels")

@@ -57,6 +57,8 @@ protocol IngressMember: AnyObject {
   var visitor: Visitor { get }
   /// Raw bytes both ways; not in `IngressCounters` before its end.
   var pipe: RawPipe? { get }
+  /// Something of it has not reached the kernel yet, or its client.
+  var isBusy: Bool { get }
   /// Closes at once.
   func shutDown()
   /// Closes as soon as no request is under way.
@@ -134,6 +136,9 @@ public final class Ingress {
     }
     return now
   }
+
+  /// Whether any connection has something under way. Walks over all.
+  public var isBusy: Bool { members.contains { $0?.isBusy == true } }
 
   /// Closes every connection.
   public func closeAll() {

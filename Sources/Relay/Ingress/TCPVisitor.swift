@@ -84,6 +84,8 @@ final class TCPVisitor: RawPipeOwner, IngressMember, RouteWaiter {
     ingress.remove(self)
   }
 
+  var isBusy: Bool { true }
+
   func drain() {}
 }
 

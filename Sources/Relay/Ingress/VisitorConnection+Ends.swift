@@ -24,7 +24,7 @@ extension VisitorConnection {
   }
 
   func nextRequest() {
-    if visitorFinished && held == nil {
+    if (visitorFinished || ingress.isDraining) && held == nil {
       phase = .finishing
       return
     }
@@ -117,6 +117,8 @@ extension VisitorConnection {
     }
     visitorGone()
   }
+
+  var isBusy: Bool { phase != .lingering && phase != .closed }
 
   func drain() {
     if phase == .head && held == nil { close() }

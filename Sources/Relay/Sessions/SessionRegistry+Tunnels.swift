@@ -86,7 +86,8 @@ extension SessionRegistry {
     let number = session.takeTunnelNumber()
     let route = Route(name: name, tunnel: number, driver: session.driver, basicAuth: auth)
     if request.isHTTP {
-      let tunnel = RelayTunnel(number: number, request: request.request, name: name, url: urls.http(name), port: nil, route: route, listener: nil)
+      let tunnel = RelayTunnel(
+        number: number, request: request.request, name: name, url: urls.http(name), port: nil, route: route, listener: nil)
       open(tunnel, of: session)
       return completion(.success(tunnel))
     }
@@ -95,7 +96,8 @@ extension SessionRegistry {
       let listener = try Listener(urls.tcpAddress(port), on: loop) { [unowned self] descriptor, address in
         acceptTCP?(descriptor, address, route)
       }
-      let tunnel = RelayTunnel(number: number, request: request.request, name: name, url: urls.tcp(port), port: port, route: route, listener: listener)
+      let tunnel = RelayTunnel(
+        number: number, request: request.request, name: name, url: urls.tcp(port), port: port, route: route, listener: listener)
       open(tunnel, of: session)
       completion(.success(tunnel))
     } catch {

@@ -54,8 +54,8 @@ final class SessionRegistry: ControlPath {
   var acceptTCP: ((consuming FileDescriptor, SocketAddress, Route) -> Void)?
 
   init(
-    loop: EventLoop, pool: ChunkPool, routes: RouteTable, store: StoreThread, policy: ReservationPolicy, urls: PublicURLs, metrics: RelayMetrics,
-    log: Logger, limits: SessionLimits = SessionLimits(), budget: WindowBudget = WindowBudget()
+    loop: EventLoop, pool: ChunkPool, routes: RouteTable, store: StoreThread, policy: ReservationPolicy, urls: PublicURLs,
+    metrics: RelayMetrics, log: Logger, limits: SessionLimits = SessionLimits(), budget: WindowBudget = WindowBudget()
   ) {
     self.budget = budget
     self.limits = limits

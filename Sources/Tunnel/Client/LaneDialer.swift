@@ -194,7 +194,8 @@ final class LaneDialer: TCPStreamOwner {
     }
     let retryAfter = retryAfter(head)
     if !useWebSocket && !(head.isRefusalForNow && retryAfter != nil) {
-      return fail(DialFailure(kind: .rawRefused, message: "\(server) answered the upgrade with status \(head.status)", retryAfter: retryAfter))
+      return fail(
+        DialFailure(kind: .rawRefused, message: "\(server) answered the upgrade with status \(head.status)", retryAfter: retryAfter))
     }
     if head.isRefusalForNow {
       return fail(DialFailure(kind: .passing, message: "\(server) answered with status \(head.status)", retryAfter: retryAfter))

@@ -6,7 +6,8 @@ import Testing
 
 @Suite("a tunnel's password as a client sends it")
 struct PasswordRequestTests {
-  private static func auth(salt: Int = 16, iterations: Int = PasswordVerifier.defaultIterations, hash: Int = 32) -> TunnelRequest.BasicAuth {
+  private static func auth(salt: Int = 16, iterations: Int = PasswordVerifier.defaultIterations, hash: Int = 32) -> TunnelRequest.BasicAuth
+  {
     .init(salt: .init(repeating: 1, count: salt), iterations: iterations, hash: .init(repeating: 2, count: hash))
   }
 

@@ -133,7 +133,9 @@ final class SpokenClient {
       }
       if peer.sawEnd || peer.sawReset { return nil }
       let count = peer.received.count
-      guard await loop.until(.seconds(10), { peer.received.count > count || peer.sawEnd || peer.sawReset }) else { throw StandError(text: "silence") }
+      guard await loop.until(.seconds(10), { peer.received.count > count || peer.sawEnd || peer.sawReset }) else {
+        throw StandError(text: "silence")
+      }
     }
   }
 

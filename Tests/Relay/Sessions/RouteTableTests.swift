@@ -1,8 +1,8 @@
+import CausewayBase
 import CausewayLanes
 import CausewayLinuxIO
 import CausewayLoopTesting
 import CausewayTunnelCore
-import CausewayBase
 import Testing
 
 @testable import CausewayRelay

@@ -82,11 +82,11 @@ final class RelayBench {
           _ = stream.write(bytes.span)
           return stream.close()
         }
-        bench.registry.acceptLane(stream, upgrade: .raw, received: nothing.span)
+        bench.registry.acceptLane(stream, from: "test", upgrade: .raw, received: nothing.span)
       } else {
         bench.upgrades.append("webSocket")
         let key = text.split(separator: "\r\n").first { $0.hasPrefix("Sec-WebSocket-Key: ") }!.dropFirst(19)
-        bench.registry.acceptLane(stream, upgrade: .webSocket(key: Array(key.utf8)), received: nothing.span)
+        bench.registry.acceptLane(stream, from: "test", upgrade: .webSocket(key: Array(key.utf8)), received: nothing.span)
       }
     }
   }

@@ -257,7 +257,7 @@ import Testing
     let (a, b) = try socketPair(on: loop)
     let nothing: [UInt8] = []
     let peer = PlainPeer(a)
-    relay.registry.acceptLane(b, upgrade: .raw, received: nothing.span)
+    relay.registry.acceptLane(b, from: "test", upgrade: .raw, received: nothing.span)
     guard await loop.until(.seconds(10), { peer.text.hasSuffix("\r\n\r\n") }) else { return nil }
     let talk = Talk()
     let exchange = ControlExchange(Lane(a, received: nothing.span, framing: nil), talk)
