@@ -17,6 +17,9 @@ rule "a core imports no system module" \
   "$(grep -rnE '^((public|package|internal) )?import (Glibc|Foundation|FoundationEssentials|Dispatch|C[A-Z][A-Za-z]+)$' $cores | grep -vE 'import Causeway' || true)"
 rule "a core reads no clock and awaits nothing" \
   "$(grep -rnE 'ContinuousClock\.|SuspendingClock\.|clock_gettime|(^|[^a-z`])await ' $cores | grep -vE ':[0-9]+: *//' || true)"
+rule "nothing names a folder of one machine" \
+  "$(grep -rnIE --exclude-dir=corpus --exclude-dir=.out --exclude-dir=__pycache__ '(^|[^A-Za-z0-9_.])/(work|home|root|Users)/[A-Za-z]' \
+    $(ls -d *.md Makefile Package.swift .ci .swift-format docs scripts Sources Tests Benchmarks Fuzz 2>/dev/null) | grep -v '^scripts/lint.sh:' || true)"
 rule "every script says what it is by its first line" \
   "$(for f in scripts/*.sh scripts/*.py; do head -c 2 "$f" | grep -q '#!' || echo "$f"; done)"
 python3 - <<'PY' || failed=1

@@ -458,3 +458,5 @@ class Terminal(StandCase):
         wait_for(lambda: "panel.localhost" in screen(), 10, "the URL on the panel")
         fetch(self.port, "panel.localhost", "/status/200")
         wait_for(lambda: "/status/200" in screen() and "200" in screen(), 5, "the request on the panel")
+        run([*tmux, "resize-window", "-t", name, "-x", "36", "-y", "20"])  # without any news: the window alone redraws
+        wait_for(lambda: any(line.startswith("URL") and line.endswith("…") for line in screen().splitlines()), 5, "a line cut to the window")

@@ -16,7 +16,7 @@ import Testing
     #expect(inner.optional("z")?.isNull == true)
     #expect(inner.optional("z")?.path == "a[1].z")
     #expect(inner.optional("z")?.place == .init(line: 5, column: 8))
-    #expect(inner.optional("y")?.origin.description == "f.yml:4:8")
+    #expect(inner.optional("y")?.origin.description == "f.yml:4:8: key 'a[1].y'")
   }
 
   @Test func anEmptyFileIsAnEmptyMapping() throws {

@@ -111,7 +111,9 @@ package struct RelaySettings: Sendable {
   private mutating func takeNames(_ given: RelayValues) throws(CommandFailure) {
     if let text = given.publicURL {
       guard let url = try? ServerURL(parsing: text.value), url.scheme != .unix, url.path.isEmpty || url.path == "/" else {
-        throw .usage("\(text.origin): '\(text.value.printable)' is no relay's URL: write https://HOST or https://HOST:PORT, without a path")
+        // What stands before `@` may be a password.
+        let shown = (text.value.lastIndex(of: "@").map { "…" + text.value[$0...] } ?? text.value).prefix(100).printable
+        throw .usage("\(text.origin): '\(shown)' is no relay's URL: write https://HOST or https://HOST:PORT, without a path")
       }
       configuration.publicURL = url
     }

@@ -129,8 +129,8 @@ public final class TunnelClient {
   }
 
   private func attempt(_ useWebSocket: Bool) {
-    let dialer = LaneDialer(configuration, tls: tls, useWebSocket: useWebSocket, on: loop, began: { [weak self] in self?.began($0) }) {
-      [weak self] result in
+    let began = { [weak self] (step: ConnectStep) -> Void in self?.began(step) }
+    let dialer = LaneDialer(configuration, tls: tls, useWebSocket: useWebSocket, on: loop, began: began) { [weak self] result in
       guard let self else { return }
       self.dialer = nil
       switch result {

@@ -3,7 +3,10 @@ internal import CausewayTunnel
 
 /// One secret from a person or a pipe.
 enum SecretInput {
-  enum Source { case standardInput, prompt(String) }
+  enum Source {
+    case standardInput
+    case prompt(String)
+  }
 
   static func line(from source: Source, _ what: String) throws(CommandFailure) -> String {
     switch source {
