@@ -29,6 +29,8 @@ public struct SessionLimits: Equatable, Sendable {
   public var deadAfterSilence = Duration.seconds(9)
   /// How long a session outlives its connection.
   public var resumeLimit = Duration.seconds(30)
+  /// What must have drained before a window may grow: a receive buffer swallows about so much without anybody reading.
+  public var growthThreshold = 512 * 1024
   /// Round trips shorter than this count as this: below it, the machines' own scheduling is what takes the time.
   public var roundTripFloor = Duration.microseconds(200)
   /// A stream idle for so long has its window set back.

@@ -49,7 +49,7 @@ struct WindowTuner {
     } else if drained > measureOffset && drained - measureOffset >= UInt64(size) {
       let elapsed = now.nanoseconds(since: measureStart)
       let limit = 2 * max(roundTrip, UInt64(clamping: limits.roundTripFloor.wholeNanoseconds))
-      if elapsed <= limit && roundTrip > 0 && size < limits.maximumWindow {
+      if elapsed <= limit && roundTrip > 0 && drained >= UInt64(limits.growthThreshold) && size < limits.maximumWindow {
         size += max(0, min(size, headroom, limits.maximumWindow - size))
       }
       restart(at: now, offset: drained)
