@@ -2,23 +2,28 @@
   internal import Glibc
 #endif
 
-/// Recycled blocks of memory in two sizes, last in first out, for queues that come and go with traffic.
+/// Recycled blocks of memory in three sizes, last in first out, for queues that come and go with traffic.
 ///
 /// One pool for each loop; not `Sendable`. Blocks beyond the kept limits go back to the allocator.
 public final class ChunkPool {
-  /// A block's usable size: small for heads and short answers, large for bulk.
+  /// A block's usable size: small for heads and short answers, medium for pages and pictures, large for bulk, where few large system
+  /// calls cost less than many small ones.
   public static let smallByteCount = 4096 - Chunk.headerByteCount
-  public static let largeByteCount = 65536 - Chunk.headerByteCount
-  /// Free blocks kept for reuse (2 MiB in all).
+  public static let mediumByteCount = 32_768 - Chunk.headerByteCount
+  public static let largeByteCount = 262_144 - Chunk.headerByteCount
+  /// Free blocks kept for reuse (3 MiB in all).
   public static let keptSmallLimit = 256
-  public static let keptLargeLimit = 16
+  public static let keptMediumLimit = 32
+  public static let keptLargeLimit = 4
 
   private var freeSmall = FreeList()
+  private var freeMedium = FreeList()
   private var freeLarge = FreeList()
 
   /// Blocks in the hands of queues, and free ones: for tests and metrics.
   package private(set) var lentCount = 0
   package var freeSmallCount: Int { freeSmall.count }
+  package var freeMediumCount: Int { freeMedium.count }
   package var freeLargeCount: Int { freeLarge.count }
 
   public init() {}
@@ -28,18 +33,20 @@ public final class ChunkPool {
     var count = 0
   }
 
-  func take(large: Bool) -> Chunk {
+  /// The block that fits `byteCount` best; more than a large one's are split by the caller.
+  func take(for byteCount: Int) -> Chunk {
     lentCount += 1
-    if large { return Self.take(&freeLarge, Self.largeByteCount) }
-    return Self.take(&freeSmall, Self.smallByteCount)
+    if byteCount <= Self.smallByteCount { return Self.take(&freeSmall, Self.smallByteCount) }
+    if byteCount <= Self.mediumByteCount { return Self.take(&freeMedium, Self.mediumByteCount) }
+    return Self.take(&freeLarge, Self.largeByteCount)
   }
 
   func give(_ chunk: Chunk) {
     lentCount -= 1
-    if chunk.capacity == Self.largeByteCount {
-      Self.give(chunk, &freeLarge, Self.keptLargeLimit)
-    } else {
-      Self.give(chunk, &freeSmall, Self.keptSmallLimit)
+    switch chunk.capacity {
+    case Self.smallByteCount: Self.give(chunk, &freeSmall, Self.keptSmallLimit)
+    case Self.mediumByteCount: Self.give(chunk, &freeMedium, Self.keptMediumLimit)
+    default: Self.give(chunk, &freeLarge, Self.keptLargeLimit)
     }
   }
 
@@ -61,7 +68,7 @@ public final class ChunkPool {
   }
 
   deinit {
-    for list in [freeSmall, freeLarge] {
+    for list in [freeSmall, freeMedium, freeLarge] {
       var next = list.head
       while let chunk = next {
         next = chunk.next

@@ -157,7 +157,7 @@
 
   private mutating func roomyTail(expecting count: Int, atLeast minimum: Int = 1) -> Chunk {
     if let tail, tail.freeCount >= minimum { return tail }
-    let fresh = pool.take(large: count > ChunkPool.smallByteCount)
+    let fresh = pool.take(for: count)
     if let tail { tail.next = fresh } else { head = fresh }
     tail = fresh
     return fresh

@@ -17,9 +17,9 @@ public protocol LaneOwner: AnyObject {
 /// while the socket is writable (TCP_NOTSENT_LOWAT keeps its queue short), so that who is next is decided late.
 public final class Lane: TCPStreamOwner, TurnEndHandler {
   /// What one production asks of the session.
-  public static let outputTarget = 64 * 1024
+  public static let outputTarget = 128 * 1024
   /// Unsent bytes in the kernel above which the socket counts as full.
-  public static let notSentLowWater = 128 * 1024
+  public static let notSentLowWater = 256 * 1024
   /// Bytes read in a turn before others have theirs.
   public static let readBudget = 256 * 1024
   /// Bytes written in a turn before others have theirs.

@@ -12,7 +12,7 @@ public struct SessionLimits: Equatable, Sendable {
   /// Streams open at once.
   public var maximumStreams = 8192
   /// Bytes queued for a stream and not yet sent, above which its producer waits.
-  public var sendBacklog = 128 * 1024
+  public var sendBacklog = 256 * 1024
   /// A frame is cut at this size while other streams wait.
   public var sharedFrame = 16 * 1024
   /// What a stream may send in a burst and still go before bulk.

@@ -135,11 +135,11 @@ import Testing
 @Suite struct ChunkPoolTests {
   @Test("free blocks are used again, last in first out, and cleared") func reuse() {
     let pool = ChunkPool()
-    let (a, b) = (pool.take(large: false), pool.take(large: false))
+    let (a, b) = (pool.take(for: 1), pool.take(for: 1))
     a.end = 10
     pool.give(a)
     pool.give(b)
-    let (c, d) = (pool.take(large: false), pool.take(large: false))
+    let (c, d) = (pool.take(for: 1), pool.take(for: 1))
     let isLastFirst = c.isSame(as: b) && d.isSame(as: a)
     let isCleared = d.end == 0 && d.next == nil
     #expect(isLastFirst && isCleared)
@@ -147,13 +147,15 @@ import Testing
     pool.give(d)
   }
 
-  @Test("it keeps no more than its limits", arguments: [(false, ChunkPool.keptSmallLimit), (true, ChunkPool.keptLargeLimit)])
-  func limits(_ large: Bool, _ limit: Int) {
+  @Test("it keeps no more than its limits", arguments: [
+    (1, ChunkPool.keptSmallLimit), (ChunkPool.mediumByteCount, ChunkPool.keptMediumLimit), (ChunkPool.largeByteCount, ChunkPool.keptLargeLimit),
+  ])
+  func limits(_ byteCount: Int, _ limit: Int) {
     let pool = ChunkPool()
-    let chunks = (0..<limit + 10).map { _ in pool.take(large: large) }
+    let chunks = (0..<limit + 10).map { _ in pool.take(for: byteCount) }
     #expect(pool.lentCount == limit + 10)
     for chunk in chunks { pool.give(chunk) }
-    #expect(pool.lentCount == 0 && (large ? pool.freeLargeCount : pool.freeSmallCount) == limit)
+    #expect(pool.lentCount == 0 && pool.freeSmallCount + pool.freeMediumCount + pool.freeLargeCount == limit)
   }
 }
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #endif
 #include "CLinux.h"
+#include <sys/syscall.h>
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -262,6 +263,17 @@ uint32_t shim_tcp_minimum_rtt_us(int fd) {
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &length) < 0 || length < offset + sizeof rtt) return 0;
   memcpy(&rtt, info + offset, sizeof rtt);
   return rtt == UINT32_MAX ? 0 : rtt;
+}
+
+int shim_request_slice(uint64_t nanoseconds) {
+  struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+  } attributes = {.size = sizeof attributes, .nice = getpriority(PRIO_PROCESS, 0), .runtime = nanoseconds};
+  return syscall(SYS_sched_setattr, 0, &attributes, 0) < 0 ? -errno : 0;
 }
 
 int shim_set_abortive_close(int fd) {

@@ -33,5 +33,6 @@ func prepareService(signals: [Signal]) throws(CommandFailure) {
     Signals.ignoreBrokenPipe()
     try ProcessLimits.disableCoreDumps()
     try ProcessLimits.raiseDescriptorLimit()
+    ProcessLimits.requestShortSlices()
   } catch { throw CommandFailure(.failure, error.description) }
 }

@@ -120,6 +120,8 @@ ssize_t shim_send_pieces(int fd, const void *base, const intptr_t *bounds, int c
 int shim_unacknowledged_bytes(int fd);
 /* tcpi_min_rtt in microseconds, or 0. */
 uint32_t shim_tcp_minimum_rtt_us(int fd);
+/* Asks the scheduler for slices of `nanoseconds` for this thread and those it starts (sched_setattr(2), Linux 6.12). 0 or -errno. */
+int shim_request_slice(uint64_t nanoseconds);
 /* Makes the next close send RST. */
 int shim_set_abortive_close(int fd);
 /* SO_PEERCRED of a unix socket. 0 or -errno. */
