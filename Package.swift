@@ -52,14 +52,28 @@ let package = Package(
     room("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
     // Parts
     room("Lanes", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO"]),
-    room("Tunnel", ["CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTelemetry", "CausewaySupport"]),
-    room("Relay", ["CLinux", "CSQLite", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayRelayCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTelemetry", "CausewaySupport"]),
+    room(
+      "Tunnel",
+      [
+        "CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes",
+        "CausewayTelemetry", "CausewaySupport",
+      ]),
+    room(
+      "Relay",
+      [
+        "CLinux", "CSQLite", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayRelayCore", "CausewayLinuxIO",
+        "CausewayLanes", "CausewayTelemetry", "CausewaySupport",
+      ]),
     .executableTarget(
       name: "causeway",
-      dependencies: ["CLinux", "CausewayBase", "CausewayCrypto", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport", "CausewayTunnelCore", "CausewayTunnel", "CausewayRelay"],
+      dependencies: [
+        "CLinux", "CausewayBase", "CausewayCrypto", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport", "CausewayTunnelCore",
+        "CausewayTunnel", "CausewayRelay",
+      ],
       path: "Sources/causeway", swiftSettings: settings),
     // Tests, one folder for each module
-    .target(name: "CausewayLoopTesting", dependencies: ["CausewayBase", "CausewayLinuxIO"], path: "Tests/LoopTesting", swiftSettings: settings),
+    .target(
+      name: "CausewayLoopTesting", dependencies: ["CausewayBase", "CausewayLinuxIO"], path: "Tests/LoopTesting", swiftSettings: settings),
     tests("Base", []),
     tests("Simulation", ["CausewayBase"]),
     tests("Crypto", []),
@@ -70,7 +84,17 @@ let package = Package(
     tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),
     tests("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
     tests("Lanes", ["CausewayBase", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLoopTesting"]),
-    tests("Tunnel", ["CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayLoopTesting"]),
-    tests("Relay", ["CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting"]),
+    tests(
+      "Tunnel",
+      [
+        "CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayWire", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLanes",
+        "CausewayLoopTesting",
+      ]),
+    tests(
+      "Relay",
+      [
+        "CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore",
+        "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting",
+      ]),
   ]
 )

@@ -30,7 +30,8 @@
   public var bytes: Span<UInt8> {
     @_lifetime(borrow self) @inlinable get {
       // SAFETY: start...end lies inside the allocation that this object owns; the span borrows the object.
-      let span = unsafe Span(_unsafeElements: UnsafeBufferPointer(start: base.map { unsafe UnsafePointer($0 + start) }, count: end &- start))
+      let span = unsafe Span(
+        _unsafeElements: UnsafeBufferPointer(start: base.map { unsafe UnsafePointer($0 + start) }, count: end &- start))
       return unsafe _overrideLifetime(span, borrowing: self)
     }
   }

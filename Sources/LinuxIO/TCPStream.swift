@@ -159,7 +159,8 @@ public final class TCPStream: EventHandler {
     // SAFETY: every piece lies inside the span (checked), which outlives the call; a Range<Int> is its two bounds, in order.
     let result = unsafe bytes.withUnsafeBytes { base in
       unsafe pieces.withUnsafeBytes { bounds in
-        unsafe shim_send_pieces(descriptor, base.baseAddress, bounds.assumingMemoryBound(to: Int.self).baseAddress, CInt(clamping: pieces.count))
+        unsafe shim_send_pieces(
+          descriptor, base.baseAddress, bounds.assumingMemoryBound(to: Int.self).baseAddress, CInt(clamping: pieces.count))
       }
     }
     return outcome(of: result, offered: offered)
@@ -168,7 +169,9 @@ public final class TCPStream: EventHandler {
   private func writeOneByOne(_ bytes: Span<UInt8>, _ pieces: [Range<Int>]) -> WriteOutcome {
     var total = 0
     for piece in pieces {
-      guard case .bytes(let count) = write(bytes.extracting(piece)) else { return total > 0 ? .bytes(total) : .failed(SystemError(EPIPE, "send")) }
+      guard case .bytes(let count) = write(bytes.extracting(piece)) else {
+        return total > 0 ? .bytes(total) : .failed(SystemError(EPIPE, "send"))
+      }
       total += count
       if count < piece.count { break }
     }

@@ -91,7 +91,9 @@ private final class MetricsConnection: TCPStreamOwner {
     let isKnown = input.bytes.matches(head.path, lowercased: "/metrics") && (head.method == .get || head.method == .head)
     let body = ByteBuffer()
     if isKnown { server.render(into: body) } else { body.append("GET /metrics is all there is here\n") }
-    output.append(isKnown ? "HTTP/1.1 200 OK\r\nContent-Type: \(MetricsRegistry.contentType)\r\n" : "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\n")
+    output.append(
+      isKnown
+        ? "HTTP/1.1 200 OK\r\nContent-Type: \(MetricsRegistry.contentType)\r\n" : "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\n")
     output.append("Cache-Control: no-store\r\nConnection: close\r\nContent-Length: \(body.count)\r\n\r\n")
     if head.method != .head { output.append(body) }
   }

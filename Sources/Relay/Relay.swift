@@ -81,7 +81,8 @@ package final class Relay {
     store = try StoreThread(database)
     routes = RouteTable(loop: loop, knownNames: known)
     let pseudonym = "causeway-" + Hexadecimal.text(Secrets.random(byteCount: 6)[...])
-    let policy = IngressPolicy(domain: configuration.domain, publicHost: configuration.publicURL?.address.host, pseudonym: pseudonym,
+    let policy = IngressPolicy(
+      domain: configuration.domain, publicHost: configuration.publicURL?.address.host, pseudonym: pseudonym,
       trustedProxies: configuration.trustedProxies)
     ingress = Ingress(loop: loop, routes: routes, policy: policy, pool: pool)
     ingress.metrics = metrics
@@ -94,7 +95,8 @@ package final class Relay {
         listeners.append(try IngressListener(listen.address, kind, trustedProxies: configuration.trustedProxies, ingress))
       } catch {
         throw StartError(
-          message: "cannot listen on \(listen.address): \(error.message)\(error.code == 98 ? "; another program has the port: choose another with --listen" : error.code == 99 ? "; no interface of this machine has that address" : "")"
+          message:
+            "cannot listen on \(listen.address): \(error.message)\(error.code == 98 ? "; another program has the port: choose another with --listen" : error.code == 99 ? "; no interface of this machine has that address" : "")"
         )
       }
     }
@@ -111,7 +113,8 @@ package final class Relay {
         metricsServer = try MetricsServer(address, metrics.registry, on: loop) { [unowned self] in refreshMetrics() }
       } catch {
         throw StartError(
-          message: "cannot serve metrics on \(address): \(error.message)\(error.code == 98 ? "; another program has the port: choose another with --metrics" : "")"
+          message:
+            "cannot serve metrics on \(address): \(error.message)\(error.code == 98 ? "; another program has the port: choose another with --metrics" : "")"
         )
       }
       log.info("metrics", ["url": .string("http://\(metricsServer?.address?.description ?? "")/metrics")])
@@ -137,11 +140,13 @@ package final class Relay {
   /// Scheme and port of the public URL, else of the first https listener, else of the first http one.
   private static func urls(_ configuration: RelayConfiguration, _ addresses: [SocketAddress]) -> PublicURLs {
     if let url = configuration.publicURL {
-      return PublicURLs(scheme: url.isSecure ? "https" : "http", port: url.address.port, domain: configuration.domain, tcpBase: addresses[0])
+      return PublicURLs(
+        scheme: url.isSecure ? "https" : "http", port: url.address.port, domain: configuration.domain, tcpBase: addresses[0])
     }
     let index = configuration.listen.firstIndex { $0.isTLS } ?? 0
     return PublicURLs(
-      scheme: configuration.listen[index].isTLS ? "https" : "http", port: addresses[index].port, domain: configuration.domain, tcpBase: addresses[0])
+      scheme: configuration.listen[index].isTLS ? "https" : "http", port: addresses[index].port, domain: configuration.domain,
+      tcpBase: addresses[0])
   }
 
   /// Where the first listener is reached from here, also behind a proxy: nobody else would tell the port that 0 became.

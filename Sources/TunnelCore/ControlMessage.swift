@@ -160,7 +160,8 @@ public enum ControlMessage: Equatable, Sendable {
         entries.append(
           Entry(
             "basic_auth",
-            .map([Entry("salt", .binary(auth.salt)), Entry("iterations", .int(Int64(auth.iterations))), Entry("hash", .binary(auth.hash))])))
+            .map([Entry("salt", .binary(auth.salt)), Entry("iterations", .int(Int64(auth.iterations))), Entry("hash", .binary(auth.hash))]))
+        )
       }
     case .created(let grant):
       entries = [
@@ -212,7 +213,8 @@ public enum ControlMessage: Equatable, Sendable {
       request.previousName = map["previous"]?.string
       if let auth = map["basic_auth"] {
         request.basicAuth = .init(
-          salt: try need("salt", auth["salt"]?.binary), iterations: try need("iterations", auth["iterations"]?.int.flatMap { Int(exactly: $0) }),
+          salt: try need("salt", auth["salt"]?.binary),
+          iterations: try need("iterations", auth["iterations"]?.int.flatMap { Int(exactly: $0) }),
           hash: try need("hash", auth["hash"]?.binary))
       }
       self = .create(request)

@@ -10,7 +10,11 @@ public enum BodyLength: Equatable, Sendable {
 }
 
 /// What a stream carries.
-public enum StreamKind: UInt8, Sendable { case http = 1, webSocket = 2, tcp = 3 }
+public enum StreamKind: UInt8, Sendable {
+  case http = 1
+  case webSocket = 2
+  case tcp = 3
+}
 
 /// Writes head records piece by piece into a buffer, lengths last. Layout of an `open` payload:
 /// ```
@@ -33,7 +37,8 @@ public struct HeadRecordWriter: ~Copyable {
 
   /// An HTTP or WebSocket request.
   public init(
-    request kind: StreamKind, tunnel: UInt16, method: Span<UInt8>, target: Span<UInt8>, host: Span<UInt8>, body: BodyLength, to out: ByteBuffer
+    request kind: StreamKind, tunnel: UInt16, method: Span<UInt8>, target: Span<UInt8>, host: Span<UInt8>, body: BodyLength,
+    to out: ByteBuffer
   ) {
     self.init(.open, out)
     out.append(kind.rawValue)
@@ -139,7 +144,9 @@ public struct HeadRecordReader {
     guard let kind = StreamKind(rawValue: UInt8(try integer(bytes, 1))) else { throw .malformed("unknown stream kind") }
     let tunnel = UInt16(try integer(bytes, 2))
     if kind == .tcp {
-      return Open(kind: kind, tunnel: tunnel, visitor: offset..<end, method: end..<end, target: end..<end, host: end..<end, body: .unknown, fieldCount: 0)
+      return Open(
+        kind: kind, tunnel: tunnel, visitor: offset..<end, method: end..<end, target: end..<end, host: end..<end, body: .unknown,
+        fieldCount: 0)
     }
     let method = try run(bytes, lengthBytes: 1)
     let target = try run(bytes, lengthBytes: 2)

@@ -26,7 +26,10 @@ public struct SessionSecret: Sendable {
     code.update(relayNonce.span)
     code.update(clientNonce.span)
     code.update(id.span)
-    let number = [UInt8(truncatingIfNeeded: generation >> 24), UInt8(truncatingIfNeeded: generation >> 16), UInt8(truncatingIfNeeded: generation >> 8), UInt8(truncatingIfNeeded: generation)]
+    let number = [
+      UInt8(truncatingIfNeeded: generation >> 24), UInt8(truncatingIfNeeded: generation >> 16), UInt8(truncatingIfNeeded: generation >> 8),
+      UInt8(truncatingIfNeeded: generation),
+    ]
     code.update(number.span)
     let digest = code.finish()
     return digest.indices.map { digest[$0] }
@@ -34,7 +37,9 @@ public struct SessionSecret: Sendable {
 
   /// Constant time.
   public func accepts(proof: [UInt8], relayNonce: [UInt8], clientNonce: [UInt8], generation: UInt32) -> Bool {
-    guard proof.count == Self.proofByteCount, relayNonce.count == Self.nonceByteCount, clientNonce.count == Self.nonceByteCount else { return false }
+    guard proof.count == Self.proofByteCount, relayNonce.count == Self.nonceByteCount, clientNonce.count == Self.nonceByteCount else {
+      return false
+    }
     let expected = self.proof(relayNonce: relayNonce, clientNonce: clientNonce, generation: generation)
     return constantTimeEqual(expected.span, proof.span)
   }

@@ -147,9 +147,12 @@ import Testing
     pool.give(d)
   }
 
-  @Test("it keeps no more than its limits", arguments: [
-    (1, ChunkPool.keptSmallLimit), (ChunkPool.mediumByteCount, ChunkPool.keptMediumLimit), (ChunkPool.largeByteCount, ChunkPool.keptLargeLimit),
-  ])
+  @Test(
+    "it keeps no more than its limits",
+    arguments: [
+      (1, ChunkPool.keptSmallLimit), (ChunkPool.mediumByteCount, ChunkPool.keptMediumLimit),
+      (ChunkPool.largeByteCount, ChunkPool.keptLargeLimit),
+    ])
   func limits(_ byteCount: Int, _ limit: Int) {
     let pool = ChunkPool()
     let chunks = (0..<limit + 10).map { _ in pool.take(for: byteCount) }

@@ -98,7 +98,7 @@ import Testing
   @Test func aSignalRestoresTheTerminal() async {
     await #expect(processExitsWith: .success) {
       // Ignored, so that this process lives to look at the terminal afterwards.
-      unsafe _ = signal(SIGTERM, SIG_IGN)
+      _ = signal(SIGTERM, SIG_IGN)
       let pair = Pair()
       let asked = Asked(pair.slave)
       let thread = asked.start()
@@ -113,7 +113,7 @@ import Testing
   @Test func aSignalStillEndsTheProcess() async {
     await #expect(processExitsWith: .signal(SIGINT)) {
       // A test run in the background inherits an ignored SIGINT.
-      unsafe _ = signal(SIGINT, SIG_DFL)
+      _ = signal(SIGINT, SIG_DFL)
       let pair = Pair()
       let asked = Asked(pair.slave)
       let thread = asked.start()

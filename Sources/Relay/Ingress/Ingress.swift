@@ -1,7 +1,7 @@
 public import CausewayBase
+internal import CausewayLanes
 public import CausewayLinuxIO
 public import CausewayRelayCore
-internal import CausewayLanes
 internal import CausewayTelemetry
 internal import CausewayWire
 

@@ -59,7 +59,8 @@ extension Program {
       Command("list", "show the tokens' ids, never the tokens", options: managing),
       Command(
         "revoke", "forbid a token and end its sessions",
-        positionals: [Positional("ID", "The token's id as 'relay token list' shows it, or - with the token on standard input")], options: managing),
+        positionals: [Positional("ID", "The token's id as 'relay token list' shows it, or - with the token on standard input")],
+        options: managing),
     ],
     runs: false)
 

@@ -92,7 +92,9 @@ public struct OriginRequest: Sendable {
   }
 
   private static func checkVisible(_ bytes: Span<UInt8>, _ range: Range<Int>) throws(RecordError) {
-    for index in range where bytes[index] <= 0x20 || bytes[index] == 0x7F { throw .malformed("blank or control byte in the target or host") }
+    for index in range where bytes[index] <= 0x20 || bytes[index] == 0x7F {
+      throw .malformed("blank or control byte in the target or host")
+    }
   }
 
   private static func checkValue(_ bytes: Span<UInt8>, _ range: Range<Int>) throws(RecordError) {

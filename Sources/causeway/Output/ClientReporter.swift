@@ -144,7 +144,8 @@ final class ClientReporter: TunnelClientObserver {
     }
     if untoldRequests > 0 { log.info("\(untoldRequests) requests before are not told: nobody was reading") }
     untoldRequests = 0
-    let target = target.utf8.count > EventLines.maximumTargetByteCount ? String(target.prefix(EventLines.maximumTargetByteCount)) + "…" : target
+    let target =
+      target.utf8.count > EventLines.maximumTargetByteCount ? String(target.prefix(EventLines.maximumTargetByteCount)) + "…" : target
     let name = settings.namesTunnels ? tunnel + ": " : ""
     log.info("\(name)\(method) \(target): \(status.map(String.init) ?? "cut"), \(Quantity.duration(duration))")
   }

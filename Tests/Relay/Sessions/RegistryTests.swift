@@ -80,7 +80,9 @@ struct RefusedLaneTests {
       for _ in 0..<3 {
         let client = SpokenClient(try await stand.connect(), stand.loop)
         try await client.open()
-        guard case .error(let error)? = try await client.ask(.authenticate(token: wrong, version: 3)) else { throw StandError(text: "let in") }
+        guard case .error(let error)? = try await client.ask(.authenticate(token: wrong, version: 3)) else {
+          throw StandError(text: "let in")
+        }
         #expect(error.code == .unauthorized)
       }
       _ = try await stand.client()

@@ -26,7 +26,9 @@ import Testing
     #expect(throws: NameError.invalid(text, fault)) { try TunnelName(text) }
   }
 
-  @Test("reserved names are refused in any case, but still readable from a database", arguments: ["Localhost", "AutoDiscover", "mta-sts", "relay", "wpad"])
+  @Test(
+    "reserved names are refused in any case, but still readable from a database",
+    arguments: ["Localhost", "AutoDiscover", "mta-sts", "relay", "wpad"])
   func reserved(_ text: String) throws {
     #expect(throws: NameError.reserved(text.lowercased())) { try TunnelName(text) }
     #expect(try TunnelName(label: text).text == text.lowercased())

@@ -73,7 +73,9 @@ struct ServerTests {
 
   @Test(
     "a proxy that is not spoken to is an error with the variable's name",
-    arguments: ["socks5://u:secret@p:1", "https://u:secret@p:1", "http://u:secret%0a@p:1", "http://u:secret%4@p:1", "http://u:secret@p:99999"])
+    arguments: [
+      "socks5://u:secret@p:1", "https://u:secret@p:1", "http://u:secret%0a@p:1", "http://u:secret%4@p:1", "http://u:secret@p:99999",
+    ])
   func badProxies(_ text: String) throws {
     let url = try ServerURL(parsing: "https://r")
     let error = #expect(throws: CommandFailure.self) { try ProxyChoice.proxy(for: url, .fixed(["https_proxy": text])) }
