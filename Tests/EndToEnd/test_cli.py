@@ -303,6 +303,19 @@ class Outputs(StandCase):
         fetch(self.port, client.host, "/status/200?a-story")
         client.process.find(lambda line: "/status/200" in line and "200" in line, 5, errors=True)
 
+    def test_a_flood_of_requests_is_counted_not_told(self):
+        client = self.another("http", self.origin.port, json_lines=False)
+        for _ in range(400):
+            fetch(self.port, client.host, "/bytes/1?flood")
+        time.sleep(1.1)  # the second that the limit speaks of
+        fetch(self.port, client.host, "/bytes/1?after")
+        client.process.find(lambda line: "?after" in line, 5, errors=True)
+        told = [line for line in client.process.errors if "?flood" in line]
+        skipped = [re.search(r"(\d+) more requests", line) for line in client.process.errors]
+        counted = sum(int(found.group(1)) for found in skipped if found)
+        self.assertEqual(len(told) + counted, 400, client.process.errors[-5:])
+        self.assertGreater(counted, 0)
+
     def test_q_is_quiet(self):
         client = self.another("http", self.origin.port, "-q", json_lines=False)
         fetch(self.port, client.host, "/bytes/1")
@@ -389,7 +402,7 @@ class Outputs(StandCase):
         answer = fetch(port, "x", "/metrics")
         self.assertTrue(answer.value("content-type").startswith("text/plain"))
         for line in answer.body.decode().splitlines():
-            self.assertRegex(line, r'\A(# (HELP|TYPE) \w+ .+|\w+(\{(\w+="[^"]*",?)+\})? -?[\d.e+]+(Inf)?)\Z')
+            self.assertRegex(line, r'\A(# (HELP|TYPE) \w+ .+|\w+(\{(\w+="[^"]*",?)+\})? -?[\d.e+-]+(Inf)?)\Z')
         self.assertEqual(fetch(relay.port, "localhost", "/metrics").status, 404)
 
 

@@ -122,10 +122,16 @@ class Cuts(LinkedCase):
         self.link.thaw()
         wait_for(lambda: fetch(self.relay.port, self.host(client), "/bytes/1", seconds=10).status == 200, 15, "service again")
 
+    def cut_and_noticed(self):
+        """Cuts, and waits until the relay knows: a request that is quicker belongs to the session already."""
+        seen = len(self.relay.process.errors)
+        self.link.cut()
+        self.relay.process.find(lambda line: "session detached" in line, 5, since=seen, errors=True)
+
     def test_requests_wait_for_a_detached_session(self):
         client = self.client()
         self.link.accepting = False
-        self.link.cut()
+        self.cut_and_noticed()
         timer = threading.Timer(1.5, lambda: setattr(self.link, "accepting", True))
         timer.start()
         started = time.monotonic()
@@ -137,7 +143,7 @@ class Cuts(LinkedCase):
     def test_requests_wait_five_seconds_and_no_longer(self):
         client = self.client()
         self.link.accepting = False
-        self.link.cut()
+        self.cut_and_noticed()
         started = time.monotonic()
         answer = fetch(self.relay.port, self.host(client), "/bytes/1", seconds=10)
         took = time.monotonic() - started

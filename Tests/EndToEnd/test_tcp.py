@@ -49,13 +49,15 @@ class Streams(TCPCase):
             self.assertIn(client.port, ports)
 
     def test_a_wanted_port_is_given_or_refused(self):
-        first = int(self.relay.options[self.relay.options.index("--tcp-ports") + 1].split("-")[0])
+        relay = self.own(Relay(), "stop")  # its own: others' random ports would be in the way
+        token = relay.account()
+        first = int(relay.options[relay.options.index("--tcp-ports") + 1].split("-")[0])
         service = self.own(TCPService("source", count=3), "close")
-        client = self.own(Client("tcp", service.port, "--remote-port", first + 7, server=self.relay.url, token=self.token), "stop")
+        client = self.own(Client("tcp", service.port, "--remote-port", first + 7, server=relay.url, token=token), "stop")
         self.assertEqual(client.port, first + 7)
         with connect(first + 7) as connection:
             self.assertEqual(connection.recv(3), body_of(3))
-        refused = self.own(Client("tcp", 9, "--remote-port", 1023, server=self.relay.url, token=self.token, ready=False), "stop")
+        refused = self.own(Client("tcp", 9, "--remote-port", 1023, server=relay.url, token=token, ready=False), "stop")
         self.assertIn(refused.process.wait(10), (2, 69))
 
     def test_bytes_come_back_as_they_went(self):

@@ -30,6 +30,7 @@ final class Schedule {
     self.seed = seed
     var random = SeededRandom(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ 1)
     var limits = SessionLimits()
+    limits.growthThreshold = 0  // a schedule is shorter than that
     limits.initialWindow = random.pick(1, 64, 300, 1000, 4096, 8192) + random.number(below: 200)
     limits.maximumWindow = limits.initialWindow * (1 + random.number(below: 8))
     limits.windowBudget = limits.initialWindow * random.number(below: 16)

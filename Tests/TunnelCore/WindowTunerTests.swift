@@ -113,6 +113,7 @@ import Testing
     let session = Session.attached(.client) {
       $0.initialWindow = 1000
       $0.windowBudget = 5000
+      $0.growthThreshold = 0
     }
     _ = session.sent(withPings: true)
     _ = try session.feed(Wire.pong(Instant.ms(0).nanoseconds), at: .ms(20))  // 20 ms

@@ -225,7 +225,9 @@ public final class TunnelClient {
     let driver = SessionDriver(role: .client, limits: configuration.limits, pool: pool, loop: loop)
     driver.owner = self
     self.driver = driver
-    context = OriginContext(driver: driver, pool: pool, observer: observer?.wantsRequests == true ? self : nil)
+    context = OriginContext(
+      driver: driver, pool: pool, observer: observer?.wantsRequests == true ? self : nil,
+      requestsPerSecond: observer?.requestsPerSecond ?? 0)
     context?.availability = self
     grants = [:]
     driver.attach(lane, resumed: false)
@@ -378,6 +380,8 @@ extension TunnelClient: OriginObserver, OriginAvailabilityObserver {
   public func requestFinished(tunnel: LocalTunnel, method: String, target: String, status: Int, duration: Duration) {
     observer?.client(self, event: .request(tunnel: tunnel.name, method: method, target: target, status: status, duration: duration))
   }
+
+  public func requestsSkipped(_ count: Int) { observer?.client(self, event: .requestsSkipped(count)) }
 
   public func originChanged(tunnel: LocalTunnel, isUp: Bool, reason: String) {
     observer?.client(

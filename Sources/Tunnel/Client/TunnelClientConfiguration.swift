@@ -70,6 +70,8 @@ public enum TunnelEvent: Sendable {
   /// The relay took one tunnel away, for good; the others go on.
   case tunnelLost(Endpoint, reason: String)
   case request(tunnel: String, method: String, target: String, status: Int, duration: Duration)
+  /// So many requests before were not told: there were more in a second than the observer wants.
+  case requestsSkipped(Int)
   case localDown(tunnel: String, target: String, reason: String)
   case localUp(tunnel: String, target: String)
   case warning(String)
@@ -94,6 +96,8 @@ public enum TunnelEvent: Sendable {
 public protocol TunnelClientObserver: AnyObject {
   /// Whether request events are worth making (a panel or JSON is there).
   var wantsRequests: Bool { get }
+  /// How many of them in a second; the rest is counted in one `requestsSkipped`.
+  var requestsPerSecond: Int { get }
   func client(_ client: TunnelClient, event: TunnelEvent)
 }
 

@@ -8,6 +8,26 @@ internal import CausewayWire
 public protocol OriginObserver: AnyObject {
   /// An answer is complete or broken off.
   func requestFinished(tunnel: LocalTunnel, method: String, target: String, status: Int, duration: Duration)
+  /// So many requests were not told, to keep to the limit.
+  func requestsSkipped(_ count: Int)
+}
+
+extension OriginContext {
+  /// Whether this request is told: at most `requestsPerSecond` begun in one second are. Under load a line for each would cost more than
+  /// the request, and nobody could read them.
+  func tellsRequest() -> Bool {
+    guard let observer else { return false }
+    if loop.now >= tellingUntil {
+      if skippedRequests > 0 { observer.requestsSkipped(skippedRequests) }
+      (toldRequests, skippedRequests, tellingUntil) = (0, 0, loop.now + .seconds(1))
+    }
+    if toldRequests < requestsPerSecond {
+      toldRequests += 1
+      return true
+    }
+    skippedRequests += 1
+    return false
+  }
 }
 
 /// Who wants to know whether a local service is there. Costs nothing while nothing changes.
@@ -48,7 +68,14 @@ final class OriginContext {
   private var verifyingTLS: TLSContext?
   private var trustingTLS: TLSContext?
 
-  init(driver: SessionDriver, pool: ChunkPool, observer: (any OriginObserver)?) {
+  fileprivate let requestsPerSecond: Int
+  fileprivate var toldRequests = 0
+  fileprivate var skippedRequests = 0
+  fileprivate var tellingUntil = Instant.zero
+
+  /// - Parameter requestsPerSecond: how many requests `observer` hears of in a second.
+  init(driver: SessionDriver, pool: ChunkPool, observer: (any OriginObserver)?, requestsPerSecond: Int = .max) {
+    self.requestsPerSecond = requestsPerSecond
     self.driver = driver
     self.pool = pool
     self.observer = observer

@@ -54,6 +54,7 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   var startedAt = Instant.zero
   var deadline = Instant.distantFuture
   // For observers only.
+  var isTold = false
   var method = ""
   var target = ""
   var status = 0
@@ -153,7 +154,8 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
     let request = try OriginRequest.write(bytes, payload: payload, host: tunnel.target.hostHeader, to: out)
     self.request = request
     if case .known(let count) = request.body { bodyRemaining = count }
-    if context.observer != nil {
+    isTold = context.tellsRequest()
+    if isTold {
       method = bytes.string(in: open.method)
       target = bytes.string(in: open.target)
     }
@@ -354,7 +356,7 @@ final class OriginHTTPStream: StreamHandler, TCPStreamOwner {
   func finish(keeping: Bool) {
     isOver = true
     context.unwatch(self)
-    if let observer = context.observer, let tunnel, request != nil {
+    if isTold, let observer = context.observer, let tunnel, request != nil {
       observer.requestFinished(
         tunnel: tunnel, method: method, target: target, status: status, duration: context.loop.now - startedAt)
     }

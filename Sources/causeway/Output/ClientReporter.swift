@@ -56,6 +56,16 @@ final class ClientReporter: TunnelClientObserver {
     }
   }
 
+  /// Lines and a panel are for people; JSON lines are for machines, which get each one.
+  static let requestLinesPerSecond = 100
+
+  var requestsPerSecond: Int {
+    switch form {
+    case .lines, .panel: Self.requestLinesPerSecond
+    case .json: .max
+    }
+  }
+
   func start(_ client: TunnelClient) {
     self.client = client
     if case .lines = form { return }
@@ -84,6 +94,7 @@ final class ClientReporter: TunnelClientObserver {
       json(.tunnelLost(name: endpoint.name, url: endpoint.url, reason: reason))
       story(.warning, "\(endpoint.url) is gone: \(reason)")
     case .request(let tunnel, let method, let target, let status, let duration): request(tunnel, method, target, status, duration)
+    case .requestsSkipped(let count): if case .lines = form { log.info("\(count) more requests, too many to tell each of them") }
     case .localDown(let tunnel, let target, let reason): localDown(tunnel, target, reason)
     case .localUp(let tunnel, let target): localUp(tunnel, target)
     case .warning(let text): story(.warning, text)

@@ -177,6 +177,7 @@ final class ClientBench: TunnelClientObserver {
   var ready: String?
   var failure: TunnelEvent.Failure?
   let wantsRequests = false
+  let requestsPerSecond = 0
 
   init(
     _ loop: EventLoop, server: SocketAddress, token: String, subdomain: String? = "shop", origin: UInt16 = 1,
