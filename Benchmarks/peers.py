@@ -330,7 +330,7 @@ class Causeway(Peer):
             lines += [f"    remote_port: {tcp}"] if kind == "tcp" else [f"    subdomain: {kind}"]
         (at / "causeway.yml").write_text("\n".join(lines) + "\n")
         environment = {"CAUSEWAY_TOKEN": self.token.strip(), "XDG_CONFIG_HOME": str(at), "HOME": str(at)} | self.client_environment
-        start = [binary(), "start", at / "causeway.yml"]
+        start = [binary(), "start", at / "causeway.yml", "-q"]
         start += ["--ca", self.ground.folder / "ca.pem"] if self.tls else []
         if refusal:
             refusal.start()
