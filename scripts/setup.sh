@@ -23,6 +23,8 @@ openssl|cmd:openssl|certificates for TLS tests
 iproute2|cmd:ip|network namespaces and virtual links
 sqlite3|cmd:sqlite3|checks the database from outside after kills
 tmux|cmd:tmux|a real terminal for the live panel
+zsh|cmd:zsh|runs its completion script
+fish|cmd:fish|runs its completion script
 procps|cmd:ps|looks for secrets in process lists
 LIST
     ;;
