@@ -56,7 +56,10 @@ class Pair:
         return data
 
     def close(self, reset: bool):
-        self.closing = True
+        with self.proxy.lock:
+            if self.closing:  # whoever was first decides how it ends
+                return
+            self.closing = True
         for end in (self.near, self.far):
             with contextlib.suppress(OSError):
                 if reset:
