@@ -164,8 +164,8 @@ private final class SmallRelay {
     try data.prepare()
     let listener = try UnixSocket.listen(at: data.socketPath)
     let socket = try UnixSocket.connect(to: data.socketPath, timeoutSeconds: 5)
-    #expect(UnixSocket.peerUser(socket.rawValue) == geteuid())
-    #expect(UnixSocket.peerUser(-1) == nil)
+    #expect((try? PeerCredentials(of: socket.rawValue))?.userID == geteuid())
+    #expect((try? PeerCredentials(of: -1)) == nil)
     _ = consume listener
   }
 

@@ -46,7 +46,7 @@ package final class AdminSocket: EventHandler {
     for _ in 0..<Self.connectionLimit {
       guard connections.count < Self.connectionLimit, let accepted = accept() else { break }
       // Same user or root: the folder keeps others out already, this holds also if somebody opened it.
-      guard let user = UnixSocket.peerUser(accepted.rawValue), user == geteuid() || user == 0 else { continue }
+      guard let peer = try? PeerCredentials(of: accepted.rawValue), peer.isSameUserOrRoot else { continue }
       do throws(SystemError) {
         let connection = try AdminConnection(accepted, self)
         connections[ObjectIdentifier(connection)] = connection

@@ -42,15 +42,6 @@ enum UnixSocket {
     return socket
   }
 
-  /// The user on the other side (SO_PEERCRED, as of its connect), or nil.
-  static func peerUser(_ descriptor: CInt) -> UInt32? {
-    var credentials: (pid: Int32, user: UInt32, group: UInt32) = (0, .max, .max)  // struct ucred
-    var length = socklen_t(MemoryLayout.size(ofValue: credentials))
-    // SAFETY: 12 bytes, as `length` says.
-    let result = unsafe getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length)
-    return result == 0 && length == 12 ? credentials.user : nil
-  }
-
   private static func make() throws(SystemError) -> FileDescriptor {
     let result = shim_socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
     if result < 0 { throw SystemError(-result, "socket") }
