@@ -48,8 +48,10 @@ let package = Package(
     room("Simulation", ["CausewayBase"]),
     // Cores
     room("Wire", ["CausewayBase"]),
+    room("Paths", ["CausewayBase"]),
     room("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto"]),
     room("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
+    room("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
     // Parts
     room("Lanes", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO"]),
     room(
@@ -64,11 +66,22 @@ let package = Package(
         "CLinux", "CSQLite", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayRelayCore", "CausewayLinuxIO",
         "CausewayLanes", "CausewayTelemetry", "CausewaySupport",
       ]),
+    room(
+      "BondSimulation",
+      [
+        "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths", "CausewayBondCore", "CausewaySimulation", "CausewaySupport",
+      ]),
+    room(
+      "Bond",
+      [
+        "CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths", "CausewayBondCore", "CausewayLinuxIO",
+        "CausewayTelemetry", "CausewaySupport",
+      ]),
     .executableTarget(
       name: "causeway",
       dependencies: [
-        "CLinux", "CausewayBase", "CausewayCrypto", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport", "CausewayTunnelCore",
-        "CausewayTunnel", "CausewayRelay",
+        "CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport",
+        "CausewayTunnelCore", "CausewayTunnel", "CausewayRelay", "CausewayBond", "CausewayBondSimulation",
       ],
       path: "Sources/causeway", swiftSettings: settings),
     // Tests, one folder for each module
@@ -96,5 +109,9 @@ let package = Package(
         "CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore",
         "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting",
       ]),
+    tests("Paths", ["CausewayBase"]),
+    tests("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
+    tests("BondSimulation", ["CausewayBase", "CausewayWire", "CausewayPaths", "CausewayBondCore", "CausewaySimulation", "CausewaySupport"]),
+    tests("Bond", ["CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths", "CausewayBondCore", "CausewayLinuxIO", "CausewaySupport"]),
   ]
 )

@@ -2,7 +2,7 @@
 // It knows no protocol, reads no clock and owns no descriptor. Start with Instant, then ByteBuffer.
 
 /// A point in time, in nanoseconds since an origin that the shell chooses (CLOCK_BOOTTIME on Linux; zero in a simulation).
-public struct Instant: Comparable, Hashable, Sendable {
+public struct Instant: Comparable, Hashable, Sendable, BitwiseCopyable {
   public var nanoseconds: UInt64
 
   @inlinable public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
