@@ -111,7 +111,13 @@ let package = Package(
       ]),
     tests("Paths", ["CausewayBase"]),
     tests("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
-    tests("BondSimulation", ["CausewayBase", "CausewayWire", "CausewayPaths", "CausewayBondCore", "CausewaySimulation", "CausewaySupport"]),
-    tests("Bond", ["CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths", "CausewayBondCore", "CausewayLinuxIO", "CausewaySupport"]),
+    tests(
+      "BondSimulation", ["CausewayBase", "CausewayWire", "CausewayPaths", "CausewayBondCore", "CausewaySimulation", "CausewaySupport"]),
+    tests(
+      "Bond",
+      [
+        "CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths", "CausewayBondCore", "CausewayLinuxIO",
+        "CausewaySupport",
+      ]),
   ]
 )
