@@ -35,6 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <linux/sockios.h>
+#include "CLinuxProcess.h"
 
 static inline ssize_t shim_result(ssize_t r) { return r < 0 ? -errno : r; }
 
