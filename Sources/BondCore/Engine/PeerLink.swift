@@ -1,0 +1,197 @@
+import CausewayBase
+import CausewayPaths
+import CausewayWire
+
+/// What the other end turned out to be.
+public enum PeerKind: UInt8, Sendable, BitwiseCopyable {
+  /// No session yet, or the question is still open: treated as stock.
+  case unknown
+  /// Plain WireGuard: one path, no frames.
+  case stock
+  /// One of ours.
+  case bond
+}
+
+/// All that one thread knows of one peer: keys, paths, what waits to be sent and what waits for its turn to be delivered.
+///
+/// Dispatch is here; what happens is in the extensions: `+Keys` (sessions and their timers), `+Control` (frames about paths), `+Send`,
+/// `+Receive`, `+Repair`.
+final class PeerLink {
+  unowned let engine: BondEngine
+  let id: PeerID
+  var settings: PeerSettings
+
+  // MARK: Keys
+  /// What is sent with; what came before it; what the peer has to confirm first (responder only). Whitepaper §6.3.
+  var current: Session?
+  var previous: Session?
+  var next: Session?
+  var epoch: UInt32 = 0
+  var timers: SessionTimers
+  var lastHandshake: Instant?
+  var handshakeAttempts = 0
+  /// Handshake messages on their way out, each on its own route.
+  var pendingHandshakes: [PendingHandshake] = []
+  var keepalivePending = false
+
+  // MARK: What the peer is
+  var kind = PeerKind.unknown
+  /// The peer's, of its last HELLO.
+  var remoteBootID: UInt64?
+  /// Ours as this peer knows it: another one after each reset, so that the peer starts anew as well.
+  var localBootID: UInt64
+  var remoteShardCount = 1
+  var remoteFeatures: Hello.Features = []
+  var helloPending = false
+  var helloAcknowledgementPending = false
+  var helloAttempts = 0
+  var helloDeadline = Instant.distantFuture
+
+  // MARK: Paths
+  var paths: [BondPath] = []
+  /// Where in `paths` an id is, or -1.
+  var pathIndex = InlineArray<64, Int8>(repeating: -1)
+  var views: [PathView] = []
+  var scheduler: AnyScheduler
+  /// Routes of `settings.uplinks`, as the shell has opened them.
+  var uplinkRoutes: [Route?]
+  /// Where the newest authenticated packet of path 0 came from; before that, where the shell says the peer is.
+  var pathsSequence: UInt32 = 0
+  var pathsAcknowledged = true
+  var pathsDeadline = Instant.distantFuture
+  var remotePathsSequence: UInt32?
+  var suspicions: [Suspicion] = []
+  var everUsable = false
+  var allPathsDeadSince: Instant?
+
+  // MARK: Sending
+  let queue: FairQueue
+  /// Dequeued, but too long for the run that it should have ended.
+  var stash = PacketSlot.none
+  /// The bond-wide number of the newest packet; 0 is never used.
+  var sequence: UInt32 = 0
+  var buckets: BucketTable
+  var resends = SlotList()
+  /// Second copies of urgent packets, with the path that is to carry each.
+  var copies: [(slot: PacketSlot, path: Int)] = []
+  var redundant: [PacketSlot] = []
+  var redundantPaths: UInt64 = 0
+  var skips: [Skip] = []
+  var parameters = OrderParameters(holdLimitMicroseconds: 0, memoryByteCount: 0)
+  var parametersPending = false
+  var parametersSentAt = Instant.zero
+  var resendCredit = 0
+  var parity: RepairEncoder?
+  var parityPolicy = RepairPolicy()
+
+  // MARK: Receiving
+  let order: ReorderBuffer
+  let reassembler: Reassembler
+  var parityDecoder: RepairDecoder?
+  var allowedSource = AllowedSource()
+  var acknowledgementPath = 0
+
+  // MARK: Scheduling in the engine
+  var isActive = false
+  var deadline = Instant.distantFuture
+  var statistics = PeerStatistics()
+
+  struct PendingHandshake {
+    var message: HandshakeMessage
+    var route: Route
+  }
+
+  init(engine: BondEngine, id: PeerID, settings: PeerSettings, at now: Instant) {
+    self.engine = engine
+    self.id = id
+    self.settings = settings
+    let configuration = engine.configuration
+    localBootID = configuration.bootID
+    timers = SessionTimers(persistentKeepalive: settings.persistentKeepalive)
+    scheduler = AnyScheduler(configuration.scheduler)
+    uplinkRoutes = Array(repeating: nil, count: settings.uplinks.count)
+    queue = FairQueue(pool: engine.pool, limitByteCount: configuration.limits.backlogByteCount)
+    order = ReorderBuffer(pool: engine.pool)
+    reassembler = Reassembler(pool: engine.pool)
+    buckets = BucketTable()
+    pendingHandshakes.reserveCapacity(8)
+    suspicions.reserveCapacity(8)
+    skips.reserveCapacity(64)
+    copies.reserveCapacity(64)
+    redundant.reserveCapacity(64)
+  }
+
+  @inline(__always) func path(_ id: PathID) -> BondPath? {
+    let index = pathIndex[Int(id.rawValue)]
+    return index < 0 ? nil : paths[Int(index)]
+  }
+
+  /// Tells the engine that this peer may have something to send or another deadline.
+  @inline(__always) func activate() {
+    if !isActive { engine.activate(self) }
+  }
+}
+
+/// Sums for status and metrics; inner packets unless said otherwise.
+public struct PeerStatistics: Sendable, BitwiseCopyable, Equatable {
+  public var sentPackets: UInt64 = 0
+  public var sentBytes: UInt64 = 0
+  public var receivedPackets: UInt64 = 0
+  public var receivedBytes: UInt64 = 0
+  public var resentPackets: UInt64 = 0
+  public var copiesSent: UInt64 = 0
+  public var abandonedPackets: UInt64 = 0
+  public var paritySent: UInt64 = 0
+  public var parityRepaired: UInt64 = 0
+}
+
+/// A first-in first-out list of slots, linked through `PacketInfo.next`.
+struct SlotList {
+  var head = PacketSlot.none
+  var tail = PacketSlot.none
+  var count = 0
+
+  var isEmpty: Bool { head == .none }
+
+  mutating func append(_ slot: PacketSlot, _ pool: PacketPool) {
+    pool[slot].next = .none
+    if head == .none { head = slot } else { pool[tail].next = slot }
+    tail = slot
+    count += 1
+  }
+
+  mutating func popFirst(_ pool: PacketPool) -> PacketSlot? {
+    let slot = head
+    guard slot != .none else { return nil }
+    head = pool[slot].next
+    if head == .none { tail = .none }
+    count -= 1
+    return slot
+  }
+}
+
+/// The newest sequence number of each order bucket, to tell a packet how far back its predecessor is.
+@safe final class BucketTable {
+  static let bucketCount = 256
+  private let last: UnsafeMutablePointer<UInt32>
+
+  init() {
+    // SAFETY: one number for each bucket, freed in deinit; the index has eight bits.
+    unsafe last = .allocate(capacity: Self.bucketCount)
+    unsafe last.initialize(repeating: 0, count: Self.bucketCount)
+  }
+
+  deinit { unsafe last.deallocate() }
+
+  /// Notes `sequence` as the bucket's newest and returns how far back the one before is: 0 when there is none within 65,535.
+  @inline(__always) func advance(_ bucket: UInt8, to sequence: UInt32) -> UInt16 {
+    let before = unsafe last[Int(bucket)]
+    unsafe last[Int(bucket)] = sequence
+    let distance = sequence &- before
+    return before == 0 || distance > 65535 ? 0 : UInt16(truncatingIfNeeded: distance)
+  }
+
+  func removeAll() {
+    unsafe last.update(repeating: 0, count: Self.bucketCount)
+  }
+}
