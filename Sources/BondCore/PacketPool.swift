@@ -29,6 +29,9 @@ public struct PacketInfo: BitwiseCopyable, Sendable {
   public var enqueuedAt: Instant = .zero
   /// When its first copy was sent, or zero.
   public var sentAt: Instant = .zero
+  /// Neighbours in a second list of the same owner, such as packets held for order by their arrival.
+  public var earlier: PacketSlot = .none
+  public var later: PacketSlot = .none
 
   @inlinable public init() {}
 
