@@ -31,6 +31,12 @@ extension PlacedError {
     return "expected \(expectation), got \(shown)" + (closest.map { ", did you mean '\($0)'?" } ?? "")
   }
 
+  package static func unknownOption(_ word: String, among known: [String]) -> String {
+    let closest = ClosestWord.of(word, among: known)
+    return "unknown option '\(word.printable)'"
+      + (closest.map { ", did you mean '\($0)'?" } ?? "; known are \(known.joined(separator: ", "))")
+  }
+
   static func unknown(_ what: String, _ word: String, among known: [String]) -> String {
     let closest = ClosestWord.of(word, among: known)
     return "unknown \(what)" + (closest.map { ", did you mean '\($0)'?" } ?? "; known are \(known.joined(separator: ", "))")

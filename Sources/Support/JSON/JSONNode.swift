@@ -111,6 +111,9 @@ package struct JSONObject: Sendable {
 
   package func optional(_ key: String) -> JSONNode? { members[key] }
 
+  /// An error at the object itself, for something that it lacks.
+  package func missing(_ reason: String) -> PlacedError { node.error(reason) }
+
   package func required(_ key: String) throws(PlacedError) -> JSONNode {
     guard let member = members[key] else { throw node.error("the field '\(key)' is missing") }
     return member
