@@ -181,4 +181,6 @@ int shim_gate_wait(struct shim_gate *gate, uint64_t deadline_ns);
 /* Moves the calling thread alone into a new, empty network namespace (root). 0 or -errno. */
 int shim_enter_new_network_namespace(void);
 
+#include "PacketIO.h"
+
 #endif
