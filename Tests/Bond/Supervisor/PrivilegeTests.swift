@@ -13,7 +13,8 @@ import Testing
       // Capabilities belong to the thread that gave them up.
       let status = String(decoding: try Files.read("/proc/thread-self/status"), as: UTF8.self)
       func value(_ field: String) -> [Substring] {
-        status.split(separator: "\n").first { $0.hasPrefix(field + ":") }?.split(whereSeparator: \.isWhitespace).dropFirst().map { $0 } ?? []
+        status.split(separator: "\n").first { $0.hasPrefix(field + ":") }?.split(whereSeparator: \.isWhitespace).dropFirst().map { $0 }
+          ?? []
       }
       let kept = WorkerPrivileges.networkAdministration.rawValue
       for field in ["CapPrm", "CapEff", "CapInh"] {
