@@ -75,7 +75,7 @@ package struct AcknowledgementBlock: Equatable, Sendable {
 
   var byteCount: Int { Self.headByteCount + rangeCount * Self.rangeByteCount }
 
-  func writeHead(into out: inout OutputSpan<UInt8>) {
+  package func writeHead(into out: inout OutputSpan<UInt8>) {
     out.append(path.rawValue | keyTag << 6)
     out.append(UInt8(truncatingIfNeeded: rangeCount))
     out.appendFrameInteger(largest, byteCount: 6)

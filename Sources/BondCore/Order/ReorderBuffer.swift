@@ -35,8 +35,13 @@ package import CausewayBase
   /// Steps to find a packet's place among those held in its bucket, each way of looking; a peer that wants more gets no order.
   static let searchLimit = 1024
   static let tableCountLimit = SequenceWindow.bitCount
-  /// Sequences this far behind a bucket's are late; beyond it, the bucket has slept through half the number space.
+  /// Sequences this far behind a bucket's are late; others are to come, for a bucket that slept long.
   static let lateReach: UInt32 = 2 * UInt32(SequenceWindow.bitCount)
+
+  /// Buckets are looked after this often, and none falls further behind than a quarter of the number space, so that a flow which sleeps
+  /// while the others wrap around is not taken for late when it wakes.
+  static let sweepInterval: UInt32 = 1 << 20
+  static let sleepReach: UInt32 = 1 << 30
 
   struct Bucket {
     /// The last packet delivered, or the last one not waited for any more.
@@ -49,6 +54,7 @@ package import CausewayBase
   let pool: PacketPool
   private let buckets: UnsafeMutablePointer<Bucket>
   private var window = SequenceWindow()
+  private var nextSweep = sweepInterval
   /// Held packets by the low bits of their sequence. Grows with the span of what is held.
   private var table: UnsafeMutablePointer<PacketSlot>
   /// Zero or a power of two.
@@ -109,6 +115,7 @@ package import CausewayBase
       counters.duplicates &+= 1
       return .duplicate
     }
+    if Int32(bitPattern: header.sequence &- nextSweep) > 0 { sweep() }
     if header.flags.contains(.unordered) {
       counters.delivered &+= 1
       return .deliver
@@ -191,6 +198,7 @@ package import CausewayBase
   package mutating func reset(at now: Instant) {
     while releaseOldest(at: now) {}
     window.reset()
+    nextSweep = Self.sweepInterval
     // SAFETY: `bucketCount` buckets.
     for i in 0..<Self.bucketCount { unsafe buckets[i] = Bucket() }
   }
@@ -207,6 +215,17 @@ package import CausewayBase
   }
 
   // MARK: Inside
+
+  private mutating func sweep() {
+    nextSweep = window.highest &+ Self.sweepInterval
+    for i in 0..<Self.bucketCount {
+      // SAFETY: `bucketCount` buckets.
+      let bucket = unsafe buckets[i]
+      if bucket.first == .none, window.highest &- bucket.released > Self.sleepReach {
+        unsafe buckets[i].released = window.highest &- Self.sleepReach
+      }
+    }
+  }
 
   /// Whether a distance from `released` means a packet still to come. A bucket may have slept for most of the number space: only the
   /// last stretch before `released` is the past.
