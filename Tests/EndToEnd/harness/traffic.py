@@ -38,7 +38,7 @@ class Iperf:
                  interval: float = 1, udp: float | None = None, wrap=(), more=()):  # fmt: skip
         self.seconds = seconds
         family = ["-6"] if ":" in address else ["-4"]
-        self.server = server.start([*wrap, tool("iperf3"), "-s", "-1", *family, "-B", address, "-p", port])
+        self.server = server.start([*wrap, tool("iperf3"), "-s", "-1", *family, "-p", port])
         try:
             wait_for(lambda: listens(server, port), 5, f"iperf3's server: {self.server.story()}", every=0.02)
             words = [tool("iperf3"), "-c", address, *family, "-p", port, "-t", seconds, "-P", flows, "-i", interval, "--json"]
