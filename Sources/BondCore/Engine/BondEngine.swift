@@ -1,7 +1,7 @@
 public import CausewayBase
-import CausewayCrypto
+public import CausewayCrypto
 public import CausewayPaths
-import CausewayWire
+public import CausewayWire
 
 /// What an engine tells its shell, in order.
 public enum BondEvent: Sendable {
@@ -16,8 +16,6 @@ public enum BondEvent: Sendable {
   case uplinkLost(PeerID, uplink: Int)
   /// Nothing authentic came over this connection, or its path has another one: close it.
   case closeStream(socket: UInt32)
-  /// A message of a shard that another one must hear.
-  case toShards(ShardMessage)
 }
 
 /// One end of a bond for one thread: keys, peers, paths. Fed with packets and the time; gives packets, deliveries and a deadline.
@@ -46,6 +44,18 @@ public enum BondEvent: Sendable {
   public internal(set) var deliveryCount = 0
   static let deliveryLimit = 4096
 
+  /// Where ICMP errors come from: the interface's own addresses.
+  public var localAddress4: IPAddress?
+  public var localAddress6: IPAddress?
+  let entropy: (Int) -> SecretKey
+  let flowSeed: UInt64
+  var tooBigAllowance = Allowance(perSecond: 100, burst: 20)
+  var loadWindowStart = Instant.zero
+  var loadCount = 0
+  var loadedUntil = Instant.zero
+  /// Handshake messages that this thread got and the first one must have.
+  public internal(set) var forwarded: [ForwardedHandshake] = []
+
   // Answers to handshake messages: at most this many wait; more are dropped, and their senders ask again.
   var replies: [PeerLink.PendingHandshake] = []
   static let replyLimit = 64
@@ -53,14 +63,16 @@ public enum BondEvent: Sendable {
   var outcome = AcknowledgementOutcome()
   var ranges: [CounterRange] = []
   let scratch: ControlScratch
-  let inspection = PacketInspection()
 
   /// - Parameter entropy: So many bytes that nobody can guess, each time others: keys, indices, cookies, challenges.
   public init(_ configuration: EngineConfiguration, entropy: @escaping (Int) -> SecretKey, at now: Instant) {
     self.configuration = configuration
     pool = PacketPool(packetByteCount: configuration.innerMTU + 64, limit: configuration.limits.packets)
-    handshaker = Handshaker(identity: configuration.identity, entropy: entropy, at: now)
+    handshaker = Handshaker(
+      identity: configuration.identity, greatestSentTimestamp: configuration.greatestSentTimestamp, entropy: entropy)
+    self.entropy = entropy
     random = SeededRandom(seed: entropy(8).bytes.littleEndian(at: 0))
+    flowSeed = entropy(8).bytes.littleEndian(at: 0)
     scratch = ControlScratch(byteCount: max(configuration.innerMTU + 256, 9216))
     // SAFETY: filled up to `deliveryCount`, freed in deinit.
     unsafe deliveryStore = .allocate(capacity: Self.deliveryLimit)
@@ -155,8 +167,11 @@ public enum BondEvent: Sendable {
   /// Bytes that `nextRun` may write.
   public static let runByteCapacity = 65536
 
-  @unsafe private func write(_ pending: PeerLink.PendingHandshake, into output: UnsafeMutablePointer<UInt8>) -> OutgoingRun {
-    let count = unsafe pending.message.copy(to: output)
+  @unsafe func write(_ pending: PeerLink.PendingHandshake, into output: UnsafeMutablePointer<UInt8>) -> OutgoingRun {
+    let bytes = pending.message.bytes
+    let count = bytes.count
+    // SAFETY: a handshake message has at most 148 bytes, a run's buffer far more.
+    for index in 0..<count { unsafe output[index] = bytes[index] }
     var run = OutgoingRun(route: pending.route, byteCount: count, segmentByteCount: count, datagramCount: 1)
     run.dontFragment = false
     return run
@@ -172,16 +187,14 @@ public enum BondEvent: Sendable {
   /// Fires what is due. Deliveries may follow (packets whose predecessors were given up).
   public func advance(to now: Instant) {
     if let deadline = handshaker.nextDeadline, deadline <= now {
-      handshaker.advance(to: now, wallClock: wallClock(at: now), effects: &effects)
-      apply(from: nil, at: now)
+      handshaker.advance(to: now, unixNanoseconds: now.nanoseconds &+ unixOffset, effects: &effects)
+      applyEffects(source: nil, at: now)
     }
     for peer in peerOrder where peer.deadline <= now {
       peer.advance(to: now)
       activate(peer)
     }
   }
-
-  func wallClock(at now: Instant) -> TAI64N { TAI64N(unixNanoseconds: now.nanoseconds &+ unixOffset) }
 
   public func drainEvents(_ body: (BondEvent) -> Void) {
     for event in events { body(event) }

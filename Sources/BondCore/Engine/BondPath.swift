@@ -20,6 +20,9 @@ final class BondPath {
   /// Of the session in use: an older packet from another address does not move the path.
   var newestCounter: UInt64 = 0
   var newestEpoch: UInt32 = 0
+  /// Key pair under which the sender counts now, and the one before.
+  var sendingEpoch: UInt32 = 0
+  var previousSendingEpoch: UInt32 = 0
 
   // MARK: What the peer asked for
   var announcedState = PathAnnouncement.State.open
@@ -33,10 +36,8 @@ final class BondPath {
   var pendingEchoes: [PendingEcho] = []
   /// Authenticates our probes' answers; drawn once.
   let challenge: UInt64
-  var mtuSearch: PathMTUSearch
   /// Bytes of the largest outer datagram payload (UDP payload) this path is known to carry.
   var datagramLimit: Int
-  var pendingMTUProbe: PathMTUProbe?
   /// A stream whose kernel queue is full.
   var isBlocked = false
   var isClosing = false
@@ -45,7 +46,13 @@ final class BondPath {
 
   var statistics = PathStatistics()
 
+  /// Answers that wait; more probes than that at once are not answered.
   static let echoLimit = 8
+  /// Challenges sent to a new address, and the time between them.
+  static let candidateProbes = 5
+  static let candidateInterval: UInt64 = 200_000_000
+  /// Marks the ids of probes that test the path MTU.
+  static let mtuProbeBit: UInt32 = 1 << 31
 
   struct Candidate {
     var route: Route
@@ -65,11 +72,22 @@ final class BondPath {
     self.uplink = uplink
     self.route = route
     self.challenge = challenge
-    sender = PathSender(at: now)
-    let overhead = route?.overheadByteCount ?? 28
-    mtuSearch = PathMTUSearch(overhead: overhead, innerMTU: innerMTU, at: now)
-    datagramLimit = 1280 - overhead
+    sender = PathSender(id: id, at: now)
+    datagramLimit = 65_507
     pendingEchoes.reserveCapacity(Self.echoLimit)
+  }
+
+  /// Notes a datagram with the sender. Those under keys before the newest on this path are not: nobody waits for them.
+  @inline(__always) func record(
+    _ session: Session, _ counter: UInt64, byteCount: Int, token: UInt32, flags: SentFlags = [], at now: Instant
+  ) {
+    if session.epoch != sendingEpoch {
+      guard Int32(bitPattern: session.epoch &- sendingEpoch) > 0 else { return }
+      if sendingEpoch != 0 { sender.beginCounterSpace() }
+      previousSendingEpoch = sendingEpoch
+      sendingEpoch = session.epoch
+    }
+    sender.sent(counter: counter, byteCount: byteCount, token: token, flags: flags, at: now)
   }
 
   /// Whether data may go here now, whatever pace and budget say.

@@ -1,3 +1,4 @@
+public import CausewayCrypto
 public import CausewayPaths
 public import CausewayWire
 
@@ -20,7 +21,10 @@ public struct EngineConfiguration: Sendable {
   public var shardCount = 1
   /// Drawn anew at each start: tells a restart from a rekey.
   public var bootID: UInt64
-  /// Milliseconds of uptime do not matter to the core; packets that wait for keys or paths do.
+  /// Of an earlier life of this device; what is sent is always greater.
+  public var greatestSentTimestamp = TAI64N.zero
+  /// Copies instead of encrypting, for simulations only.
+  package var simulatesCiphers = false
   public var limits = EngineLimits()
 
   public init(identity: StaticIdentity, bootID: UInt64) {
@@ -50,7 +54,7 @@ public struct EngineLimits: Sendable {
 /// Another end of the bond.
 public struct PeerSettings: Sendable {
   public var publicKey: PublicKey
-  public var presharedKey: SharedSecret?
+  public var presharedKey: SecretKey?
   public var allowedIPs: [IPNetwork] = []
   /// 1 to 65,535 s, or nil.
   public var persistentKeepalive: Duration?

@@ -27,7 +27,7 @@ extension PeerLink {
     unsafe Self.clear(engine.scratch.base + count, padded - count)
     let counter = unsafe session.seal(path.id, engine.scratch.base, padded, to: output)
     let datagram = padded + Self.transportByteCount
-    path.sender.sent(counter: session.virtual(counter, on: path), byteCount: datagram, token: token, flags: flags, at: now)
+    path.record(session, counter, byteCount: datagram, token: token, flags: flags, at: now)
     path.statistics.sentBytes &+= UInt64(datagram)
     path.statistics.sentPackets &+= 1
     timers.sent(data: false, at: now)
@@ -88,14 +88,6 @@ extension PeerLink {
       let count = engine.scratch.write(limit: Self.controlByteLimit) { out in _ = probe.write(into: &out) }
       return unsafe sealControl(session, path, nil, count: count, flags: [.unacknowledged, .control], output, now)
     }
-    if let search = path.pendingMTUProbe, path.isValidated, let route = path.route {
-      path.pendingMTUProbe = nil
-      let plain = search.byteCount - route.overheadByteCount - Self.transportByteCount
-      guard plain >= Probe.byteCount, plain <= engine.scratch.byteCount - 16 else { return nil }
-      let probe = Probe(id: search.id | BondPath.mtuProbeBit, sentMicroseconds: now.nanoseconds / 1000, challenge: path.challenge)
-      let count = engine.scratch.write(limit: plain) { out in _ = probe.write(into: &out, paddedByteCount: plain) }
-      return unsafe sealProbe(session, path, count: count, output, now)
-    }
     return nil
   }
 
@@ -106,9 +98,7 @@ extension PeerLink {
     guard let route = path.route, count > 0 else { return nil }
     let counter = unsafe session.seal(path.id, engine.scratch.base, count, to: output)
     let datagram = count + Self.transportByteCount
-    path.sender.sent(
-      counter: session.virtual(counter, on: path), byteCount: datagram, token: ControlToken.plain, flags: [.unacknowledged, .control],
-      at: now)
+    path.record(session, counter, byteCount: datagram, token: ControlToken.plain, flags: [.unacknowledged, .control], at: now)
     timers.sent(data: false, at: now)
     return OutgoingRun(route: route, byteCount: datagram, segmentByteCount: datagram, datagramCount: 1)
   }
@@ -184,13 +174,13 @@ extension PeerLink {
   /// variation more than what detection and resending take; without, the difference of the paths).
   func updateParameters(at now: Instant) {
     var longest: UInt64 = 0
-    for path in paths where path.isUsable { longest = max(longest, path.sender.usualRoundTripLimit) }
+    for path in paths where path.isUsable { longest = max(longest, path.sender.roundTrip.usualLimit) }
     guard longest > 0 else { return }
     let limit = (longest &+ longest / 10 &+ 15_000_000) / 1000
     let wish = UInt32(clamping: min(limit, 300_000))
     let before = parameters.holdLimitMicroseconds
     let moved = before == 0 || wish > before &+ before / 8 || wish < before &- before / 8
-    let follows = parity != nil
+    let follows = false
     let changed = parameters.flags.contains(.repairsFollow) != follows
     guard moved || changed, now.nanoseconds(since: parametersSentAt) >= Self.parametersInterval || changed else { return }
     parameters = OrderParameters(
@@ -204,7 +194,7 @@ extension PeerLink {
   /// Acknowledgements that are due, of all paths in one datagram, on the best path. They go under the keys of what they acknowledge, so
   /// that a counter can't be taken for the same one under other keys.
   func nextAcknowledgement(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
-    if let previous, previous.acknowledgementDue <= now, previous.keys.canSend(at: now),
+    if let previous, previous.acknowledgementDue <= now, previous.keys.isUsable(at: now),
       let run = unsafe writeAcknowledgement(previous, output, now)
     {
       return run

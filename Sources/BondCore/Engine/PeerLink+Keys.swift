@@ -14,7 +14,6 @@ extension PeerLink {
     keys.allowsPaths = kind == .bond
     engine.sessions.insert(session)
     lastHandshake = now
-    handshakeAttempts = 0
     timers.established(as: keys.role, at: now)
     switch keys.role {
     case .initiator:
@@ -133,7 +132,7 @@ extension PeerLink {
     guard kind != .bond else { return }
     kind = .bond
     for session in [current, previous, next] { session?.keys.allowsPaths = true }
-    path(.handshake)?.sender.startProbing(at: now)
+    if let path = path(.handshake) { takeFacts(path, at: now) }
     engine.events.append(.peerKind(id, .bond))
   }
 

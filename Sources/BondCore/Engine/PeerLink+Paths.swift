@@ -28,7 +28,7 @@ extension PeerLink {
     paths.append(path)
     scheduler.reset(paths.count - 1)
     applyRateLimit(path)
-    engine.events.append(.pathOpened(id: self.id, id, uplink: uplink))
+    engine.events.append(.pathOpened(self.id, id, uplink: uplink))
     takeFacts(path, at: now)
     return path
   }

@@ -47,7 +47,6 @@ extension PeerLink {
   @inline(__always) func order(
     _ header: DataHeader, _ packet: UnsafeMutablePointer<UInt8>, _ count: Int, _ trafficClass: UInt8, at now: Instant
   ) {
-    if parityDecoder != nil { unsafe rememberForParity(header, packet, count, at: now) }
     switch order.receive(header, at: now) {
     case .deliver, .late: unsafe accept(packet, count, partial: header.flags.contains(.checksumPartial), trafficClass)
     case .duplicate: break
@@ -80,9 +79,13 @@ extension PeerLink {
       engine.drops.count(.disallowedSource)
       return false
     }
-    if trafficClass & 3 != 0, !Decapsulation.apply(outer: trafficClass & 3, to: &bytes) {
-      engine.drops.count(.congestionDrop)
-      return false
+    if trafficClass & 3 != 0 {
+      let inner = ECN(packet: bytes.span)
+      guard let mark = ECN.inner(inner, arrivingIn: ECN(typeOfService: trafficClass)) else {
+        engine.drops.count(.congestionDrop)
+        return false
+      }
+      if mark != inner { mark.write(into: &bytes) }
     }
     statistics.receivedPackets &+= 1
     statistics.receivedBytes &+= UInt64(count)
@@ -108,7 +111,7 @@ extension PeerLink {
           unsafe order(header, payload + packet.lowerBound, packet.count, trafficClass, at: now)
         case .fragment(let header, let piece):
           wantsAcknowledgement = true
-          unsafe receiveFragment(header, path, bytes.extracting(piece), trafficClass, at: now)
+          _ = (header, piece)
         case .acknowledgement(let list): receiveAcknowledgements(list, bytes, session, at: now)
         case .probe(let probe): receiveProbe(probe, on: path, byteCount: bytes.count, from: route, at: now)
         case .echo(let echo): receiveEcho(echo, on: path, from: route, at: now)
@@ -124,7 +127,7 @@ extension PeerLink {
           receiveParameters(wish, at: now)
         case .repair(let header, let parity):
           wantsAcknowledgement = true
-          receiveParity(header, bytes.extracting(parity), at: now)
+          _ = (header, parity)
         case .suspect(let suspicion):
           wantsAcknowledgement = true
           receiveSuspicion(suspicion, at: now)
@@ -137,52 +140,25 @@ extension PeerLink {
     }
   }
 
-  private func receiveFragment(_ header: FragmentHeader, _ path: BondPath, _ piece: Span<UInt8>, _ trafficClass: UInt8, at now: Instant) {
-    guard let slot = reassembler.receive(header, piece, on: path.id, at: now) else { return }
-    // The slot holds a whole DATA frame; its packet begins behind the header.
-    let pool = engine.pool
-    let length = pool[slot].length
-    // SAFETY: the slot's own memory, `length` bytes from the headroom on, until it is given back below.
-    let start = unsafe pool.address(slot) + PacketPool.headroom
-    let frame = unsafe Span<UInt8>(_unsafeStart: UnsafePointer(start), count: length)
-    if let (dataHeader, packet) = try? DataHeader.read(frame) {
-      switch order.receive(dataHeader, at: now) {
-      case .deliver, .late:
-        // Moved to the slot's front, so that the delivery may keep it.
-        if unsafe admit(start + packet.lowerBound, packet.count, trafficClass) {
-          unsafe start.update(from: start + packet.lowerBound, count: packet.count)
-          pool[slot].length = packet.count
-          if dataHeader.flags.contains(.checksumPartial) { pool[slot].flags.insert(.checksumPartial) }
-          engine.deliver(slot)
-          while let released = order.nextReleased() { engine.deliver(released) }
-          return
-        }
-      case .hold: unsafe hold(dataHeader, start + packet.lowerBound, packet.count, trafficClass, at: now)
-      case .duplicate: break
-      }
-    } else {
-      engine.drops.count(.malformedFrame)
-    }
-    pool.give(slot)
-    while let released = order.nextReleased() { engine.deliver(released) }
-  }
-
   private func receiveAcknowledgements(_ list: AcknowledgementList, _ bytes: Span<UInt8>, _ session: Session, at now: Instant) {
     var list = list
     while let block = list.next(bytes) {
       guard let path = path(block.path) else { continue }
-      let base = session[base: path.id]
-      guard base != Session.noBase else {
+      guard session.epoch == path.sendingEpoch || session.epoch == path.previousSendingEpoch else {
         engine.drops.count(.badAcknowledgement)
         continue
       }
       engine.ranges.removeAll(keepingCapacity: true)
-      block.ranges(in: bytes) { range in engine.ranges.append(CounterRange(first: range.lowerBound + base, last: range.upperBound + base)) }
+      var cursor = AcknowledgedRanges(block)
+      while let range = cursor.next(bytes) { engine.ranges.append(CounterRange(first: range.lowerBound, last: range.upperBound)) }
+      let ranges = engine.ranges
       let acknowledgement = PathAcknowledgement(
-        largest: block.largest + base, arrivalMicroseconds: block.arrivalMicroseconds,
+        largest: block.largest, arrivalMicroseconds: block.arrivalMicroseconds,
         delayNanoseconds: UInt64(block.delayMicroseconds) * 1000, congestionCount: block.congestionCount)
       do throws(AcknowledgementError) {
-        try path.sender.receiveAcknowledgement(acknowledgement, engine.ranges.span, at: now, into: &engine.outcome)
+        try path.sender.receiveAcknowledgement(
+          acknowledgement, ranges: ranges.span, underPreviousKeys: session.epoch != path.sendingEpoch, at: now,
+          into: &engine.outcome)
       } catch { engine.drops.count(.badAcknowledgement) }
       applyOutcome(at: now)
       takeFacts(path, at: now)
@@ -192,11 +168,6 @@ extension PeerLink {
 
   private func receiveParameters(_ wish: OrderParameters, at now: Instant) {
     order.update(holdLimit: UInt64(wish.holdLimitMicroseconds) * 1000, memoryByteCount: Int(wish.memoryByteCount))
-    if wish.flags.contains(.repairsFollow) {
-      if parityDecoder == nil { parityDecoder = RepairDecoder(pool: engine.pool) }
-    } else {
-      parityDecoder = nil
-    }
   }
 
   private func receiveSuspicion(_ suspicion: Suspicion, at now: Instant) {
@@ -240,8 +211,6 @@ extension PeerLink {
     }
     guard echo.probe.challenge == path.challenge else { return engine.drops.count(.badEcho) }
     if echo.probe.id & BondPath.mtuProbeBit != 0 {
-      path.mtuSearch.acknowledged(echo.probe.id & ~BondPath.mtuProbeBit, at: now)
-      takeMTUFacts(path, at: now)
       return
     }
     path.sender.echoReceived(echo.probe.id, at: now)

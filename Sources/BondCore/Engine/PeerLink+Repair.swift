@@ -105,7 +105,7 @@ extension PeerLink {
     let path = paths[index]
     guard let route = path.route else { return nil }
     var run = OutgoingRun(route: route, byteCount: 0, segmentByteCount: 0, datagramCount: 0)
-    let byteLimit = min(capacity, max(path.sender.runByteLimit(at: now), 2048))
+    let byteLimit = min(capacity, max(path.sender.runByteLimit, 2048))
     while resends.head != .none, run.datagramCount < Self.runDatagramLimit {
       let slot = resends.head
       let datagram = datagramByteCount(pool[slot].length)
@@ -139,6 +139,7 @@ extension PeerLink {
       if datagram < run.segmentByteCount { break }
     }
     guard run.datagramCount > 0 else { return nil }
+    let views = views
     scheduler.sent(run.byteCount, on: index, views.span)
     finish(run, path, at: now)
     return run

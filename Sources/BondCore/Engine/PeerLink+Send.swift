@@ -15,12 +15,12 @@ extension PeerLink {
 
   func nextRun(into output: UnsafeMutablePointer<UInt8>, capacity: Int, at now: Instant) -> OutgoingRun? {
     if !pendingHandshakes.isEmpty { return unsafe nextHandshake(into: output) }
-    guard let session = current, session.keys.canSend(at: now) else {
+    guard let session = current, session.keys.isUsable(at: now) else {
       if !queue.isEmpty || keepalivePending { wantHandshake(at: now) }
       keepalivePending = false
       return nil
     }
-    if session.keys.wantsRekey(at: now) { wantHandshake(at: now) }
+    if session.keys.isWornOut { wantHandshake(at: now) }
     if kind == .bond { return unsafe nextBondRun(session, output, min(capacity, Self.runByteLimit), now) }
     if helloPending, let path = path(.handshake), let run = unsafe nextHello(session, path, output, now) { return run }
     return unsafe nextPlainRun(session, output, min(capacity, Self.runByteLimit), now)
@@ -28,10 +28,7 @@ extension PeerLink {
 
   private func nextHandshake(into output: UnsafeMutablePointer<UInt8>) -> OutgoingRun {
     let pending = pendingHandshakes.removeFirst()
-    let count = unsafe pending.message.copy(to: output)
-    var run = OutgoingRun(route: pending.route, byteCount: count, segmentByteCount: count, datagramCount: 1)
-    run.dontFragment = false
-    return run
+    return unsafe engine.write(pending, into: output)
   }
 
   // MARK: Stock peers
@@ -107,8 +104,8 @@ extension PeerLink {
     engine.pool[slot].flags.remove(.checksumPartial)
     let length = engine.pool[slot].length
     engine.pool.withBuffer(slot) { buffer in
-      var packet = buffer.extracting(PacketPool.headroom..<PacketPool.headroom + length)
-      ChecksumCompletion.finish(&packet)
+      var packet = buffer._mutatingExtracting(PacketPool.headroom..<PacketPool.headroom + length)
+      _ = TransportChecksum.finish(&packet)
     }
   }
 
@@ -128,7 +125,6 @@ extension PeerLink {
     if redundantPaths != 0, let run = unsafe nextRedundantRun(session, output, capacity, now) { return run }
     if !resends.isEmpty, let run = unsafe nextResendRun(session, output, capacity, now) { return run }
     if !copies.isEmpty, let run = unsafe nextCopy(session, output, now) { return run }
-    if let run = unsafe nextParity(session, output, now) { return run }
     if let run = unsafe nextDataRun(session, output, capacity, now) { return run }
     guard keepalivePending, let path = bestPath() else { return nil }
     keepalivePending = false
@@ -142,23 +138,27 @@ extension PeerLink {
     if stash != .none {
       head = (pool[stash].length, pool[stash].flags.contains(.urgent))
     } else {
-      guard let peeked = queue.peek() else { return nil }
-      head = (peeked.byteCount, peeked.isUrgent)
+      guard let peeked = queue.peek(at: now) else { return nil }
+      head = (pool[peeked.slot].length, peeked.isSparse)
     }
     refreshViews(at: now)
-    let decision = scheduler.choose(
-      views, packetByteCount: head.byteCount + overhead, isUrgent: head.isUrgent, backlogByteCount: queue.byteCount, at: now)
+    let demand = Demand(byteCount: head.byteCount + overhead, isUrgent: head.isUrgent, backlogByteCount: queue.byteCount)
+    let views = views
+    let decision = scheduler.pick(views.span, demand, at: now)
     switch decision {
     case .path(let index):
-      queue.everyPathIsBusy = false
-      return unsafe fillRun(session, paths[index], output, capacity, now)
+      queue.isEveryPathBusy = false
+      guard let run = unsafe fillRun(session, paths[index], output, capacity, now) else { return nil }
+      scheduler.sent(run.byteCount, on: index, views.span)
+      return run
     case .paths(let mask):
       takeRedundant(mask, at: now)
       return unsafe nextRedundantRun(session, output, capacity, now)
     case .wait(let until):
-      queue.everyPathIsBusy = true
+      queue.isEveryPathBusy = true
       sendWait = until
       return nil
+    case .none: return nil
     }
   }
 
@@ -171,7 +171,7 @@ extension PeerLink {
     guard let route = path.route else { return nil }
     let pool = engine.pool
     var run = OutgoingRun(route: route, byteCount: 0, segmentByteCount: 0, datagramCount: 0)
-    let byteLimit = min(capacity, path.sender.runByteLimit(at: now))
+    let byteLimit = min(capacity, path.sender.runByteLimit)
     while let slot = takePacket(at: now) {
       let datagram = datagramByteCount(pool[slot].length)
       if datagram > path.datagramLimit {
@@ -214,11 +214,10 @@ extension PeerLink {
 
   /// Gives a packet its place in the bond's order, once.
   @inline(__always) func number(_ slot: PacketSlot) {
-    sequence &+= 1
-    if sequence == 0 { sequence = 1 }
     let pool = engine.pool
-    pool[slot].sequence = sequence
-    pool[slot].previous = buckets.advance(UInt8(truncatingIfNeeded: pool[slot].flowHash), to: sequence)
+    let header = stamper.stamp(bucket: UInt8(truncatingIfNeeded: pool[slot].flowHash))
+    pool[slot].sequence = header.sequence
+    pool[slot].previous = header.previous
     if !remoteFeatures.contains(.checksumPartial) { finishChecksum(slot) }
     statistics.sentPackets &+= 1
     statistics.sentBytes &+= UInt64(pool[slot].length)
@@ -237,8 +236,7 @@ extension PeerLink {
     let plain = info.length &+ DataHeader.byteCount
     if padded != plain { unsafe Self.clear(start + plain, padded &- plain) }
     let counter = unsafe session.seal(path.id, start, padded, to: target)
-    path.sender.sent(
-      counter: session.virtual(counter, on: path), byteCount: padded &+ Self.transportByteCount, token: slot, at: now)
+    path.record(session, counter, byteCount: padded &+ Self.transportByteCount, token: slot, at: now)
     pool[slot].copies &+= 1
     if info.sentAt == .zero { pool[slot].sentAt = now }
   }
@@ -261,7 +259,7 @@ extension PeerLink {
   }
 
   /// A packet that the path can't carry whole.
-  private func fillFragments(
+  func fillFragments(
     _ session: Session, _ path: BondPath, _ route: Route, _ slot: PacketSlot, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int,
     _ now: Instant
   ) -> OutgoingRun? {
@@ -289,7 +287,7 @@ extension PeerLink {
       unsafe Self.clear(engine.scratch.base + written, padded - written)
       if index == 0 { run.segmentByteCount = datagram }
       let counter = unsafe session.seal(path.id, engine.scratch.base, padded, to: output + run.byteCount)
-      path.sender.sent(counter: session.virtual(counter, on: path), byteCount: datagram, token: slot, at: now)
+      path.record(session, counter, byteCount: datagram, token: slot, at: now)
       pool[slot].copies &+= 1
       run.byteCount += datagram
       run.datagramCount += 1
@@ -308,10 +306,7 @@ extension PeerLink {
     var index = 0
     while index < paths.count {
       let path = paths[index]
-      var view = path.sender.view(at: now)
-      view.isUsable = path.isUsable && !path.isBlocked && !(retiresHandshakePath && path.id == .handshake)
-      view.weight = path.weight
-      view.preference = path.preference
+      let view = path.sender.view(isOpen: path.isUsable && !path.isBlocked && !(retiresHandshakePath && path.id == .handshake))
       if index < views.count { views[index] = view } else { views.append(view) }
       index += 1
     }
@@ -336,7 +331,7 @@ extension PeerLink {
       case .initializing: rank = path.id == .handshake ? 3 : 5
       case .lost: rank = 6
       }
-      let key = (rank, path.sender.smoothedRoundTrip)
+      let key = (rank, path.sender.roundTrip.smoothed)
       if key < bestRank {
         bestRank = key
         best = path

@@ -29,7 +29,8 @@ final class PeerLink {
   var epoch: UInt32 = 0
   var timers: SessionTimers
   var lastHandshake: Instant?
-  var handshakeAttempts = 0
+  /// Asks for a handshake without waiting for data, and goes on asking.
+  var initiates = false
   /// Handshake messages on their way out, each on its own route.
   var pendingHandshakes: [PendingHandshake] = []
   var keepalivePending = false
@@ -46,6 +47,8 @@ final class PeerLink {
   var helloAcknowledgementPending = false
   var helloAttempts = 0
   var helloDeadline = Instant.distantFuture
+  /// Where a HELLO came in, for its answer.
+  var helloPath: BondPath?
 
   // MARK: Paths
   var paths: [BondPath] = []
@@ -56,6 +59,9 @@ final class PeerLink {
   /// Routes of `settings.uplinks`, as the shell has opened them.
   var uplinkRoutes: [Route?]
   /// Where the newest authenticated packet of path 0 came from; before that, where the shell says the peer is.
+  var handshakeRoute: Route?
+  /// Something waits to be said about the paths.
+  var controlPending = false
   var pathsSequence: UInt32 = 0
   var pathsAcknowledged = true
   var pathsDeadline = Instant.distantFuture
@@ -65,31 +71,26 @@ final class PeerLink {
   var allPathsDeadSince: Instant?
 
   // MARK: Sending
-  let queue: FairQueue
+  var queue: FairQueue
   /// Dequeued, but too long for the run that it should have ended.
   var stash = PacketSlot.none
-  /// The bond-wide number of the newest packet; 0 is never used.
-  var sequence: UInt32 = 0
-  var buckets: BucketTable
+  /// When pace or budget allow the next run.
+  var sendWait = Instant.distantFuture
+  var stamper = OrderStamper()
   var resends = SlotList()
   /// Second copies of urgent packets, with the path that is to carry each.
-  var copies: [(slot: PacketSlot, path: Int)] = []
+  var copies: [(slot: PacketSlot, path: PathID)] = []
   var redundant: [PacketSlot] = []
+  var redundantNext = 0
   var redundantPaths: UInt64 = 0
   var skips: [Skip] = []
   var parameters = OrderParameters(holdLimitMicroseconds: 0, memoryByteCount: 0)
   var parametersPending = false
   var parametersSentAt = Instant.zero
-  var resendCredit = 0
-  var parity: RepairEncoder?
-  var parityPolicy = RepairPolicy()
 
   // MARK: Receiving
-  let order: ReorderBuffer
-  let reassembler: Reassembler
-  var parityDecoder: RepairDecoder?
+  var order: ReorderBuffer
   var allowedSource = AllowedSource()
-  var acknowledgementPath = 0
 
   // MARK: Scheduling in the engine
   var isActive = false
@@ -107,13 +108,11 @@ final class PeerLink {
     self.settings = settings
     let configuration = engine.configuration
     localBootID = configuration.bootID
-    timers = SessionTimers(persistentKeepalive: settings.persistentKeepalive)
+    timers = SessionTimers(persistentKeepalive: settings.persistentKeepalive, seed: engine.random.next())
     scheduler = AnyScheduler(configuration.scheduler)
     uplinkRoutes = Array(repeating: nil, count: settings.uplinks.count)
-    queue = FairQueue(pool: engine.pool, limitByteCount: configuration.limits.backlogByteCount)
+    queue = FairQueue(pool: engine.pool)
     order = ReorderBuffer(pool: engine.pool)
-    reassembler = Reassembler(pool: engine.pool)
-    buckets = BucketTable()
     pendingHandshakes.reserveCapacity(8)
     suspicions.reserveCapacity(8)
     skips.reserveCapacity(64)
@@ -167,31 +166,5 @@ struct SlotList {
     if head == .none { tail = .none }
     count -= 1
     return slot
-  }
-}
-
-/// The newest sequence number of each order bucket, to tell a packet how far back its predecessor is.
-@safe final class BucketTable {
-  static let bucketCount = 256
-  private let last: UnsafeMutablePointer<UInt32>
-
-  init() {
-    // SAFETY: one number for each bucket, freed in deinit; the index has eight bits.
-    unsafe last = .allocate(capacity: Self.bucketCount)
-    unsafe last.initialize(repeating: 0, count: Self.bucketCount)
-  }
-
-  deinit { unsafe last.deallocate() }
-
-  /// Notes `sequence` as the bucket's newest and returns how far back the one before is: 0 when there is none within 65,535.
-  @inline(__always) func advance(_ bucket: UInt8, to sequence: UInt32) -> UInt16 {
-    let before = unsafe last[Int(bucket)]
-    unsafe last[Int(bucket)] = sequence
-    let distance = sequence &- before
-    return before == 0 || distance > 65535 ? 0 : UInt16(truncatingIfNeeded: distance)
-  }
-
-  func removeAll() {
-    unsafe last.update(repeating: 0, count: Self.bucketCount)
   }
 }

@@ -24,7 +24,7 @@ final class Session {
   }
 
   /// Encrypts `count` bytes to `target`, with the transport header in front, and returns the counter used.
-  @inline(__always) func seal(
+  @discardableResult @inline(__always) func seal(
     _ path: PathID, _ source: UnsafeMutablePointer<UInt8>, _ count: Int, to target: UnsafeMutablePointer<UInt8>
   ) -> UInt64 {
     // SAFETY: the caller's buffers. `isUsable` was asked at the start of the run; 2^64 counters do not end within one.
