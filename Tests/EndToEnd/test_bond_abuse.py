@@ -33,7 +33,7 @@ class Floods(BondCase):
         pair = self.pair(network, server_more=section("Peer", PublicKey=newcomer.public, AllowedIPs="10.66.0.9/32"))
         memory = resident_bytes(pair.server.pids)
         pinger = self.own(Pinger(network.client, INNER["server"], 500), "stop")
-        flood = self.own(Flood(network.client, SERVER, bond.PORT, pair.keys["server"].public, "10.77.0.0/16", 20000), "stop")
+        flood = self.own(Flood(network, SERVER, bond.PORT, pair.keys["server"].public, 20000), "stop")
         flood.wait_running()
         time.sleep(1)
         peer = {"public": pair.keys["server"].public, "allowed": f"{INNER['server']}/32", "endpoint": f"10.77.0.2:{bond.PORT}"}

@@ -86,11 +86,13 @@ class Moving(StockCase):
     patient = True
 
     def test_it_roams_and_we_follow(self):
-        network, we, they = self.stand(we_initiate=False, keepalive=1)
+        """Behind a NAT that forgets: wireguard-go of 2022 itself clings to a source address that is gone until its next handshake."""
+        network, we, they = self.stand(we_initiate=False, keepalive=1, links=[Link(nat=True)])
         self.connects(we, they)
-        network.change_address(0, 77)
-        wait_for(lambda: ping(network.client, OURS, 1, wait=0.5).replies, 5, "an echo from the new address")
-        self.assertIn("10.77.0.77", we.status()["peers"][0]["endpoint"])
+        before = we.status()["peers"][0]["endpoint"]
+        network.rebind(0)
+        wait_for(lambda: ping(network.client, OURS, 1, wait=0.5).replies, 5, "an echo by the new mapping")
+        self.assertNotEqual(we.status()["peers"][0]["endpoint"], before)
 
     def test_we_roam_and_it_follows(self):
         network, we, they = self.stand(we_initiate=True)
@@ -125,9 +127,10 @@ class Load(StockCase):
 
     def test_it_gets_in_while_we_are_flooded(self):
         network, we, they = self.stand(we_initiate=False)
-        flood = self.own(Flood(network.client, "10.77.0.2", bond.PORT, we.status()["public_key"], "10.77.0.0/24"), "stop")
+        flood = self.own(Flood(network, "10.77.0.2", bond.PORT, we.status()["public_key"], 20000), "stop")
         flood.wait_running()
-        reachable(*self.asker, 18)
+        time.sleep(1.5)
+        reachable(*self.asker, 15)
         sent = flood.stop()
         print(f"{sent} initiations")
         self.assertGreater(sent, 5000)
@@ -136,10 +139,12 @@ class Load(StockCase):
 
     def test_we_get_in_while_it_is_flooded(self):
         network, we, they = self.stand(we_initiate=True)
-        flood = self.own(Flood(network.client, "10.77.0.2", bond.PORT, they.keys.public, "10.77.0.0/24"), "stop")
+        flood = self.own(Flood(network, "10.77.0.2", bond.PORT, they.keys.public, 8000), "stop")
         flood.wait_running()
-        reachable(*self.asker, 18)
+        time.sleep(1.5)
+        reachable(*self.asker, 15)
         self.assertGreater(flood.stop(), 5000)
+        self.assertTrue([line for line in they.process.lines + they.process.errors if "cookie" in line.lower()], "it wasn't under load")
         self.alive(we)
 
 

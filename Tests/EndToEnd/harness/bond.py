@@ -159,6 +159,8 @@ class WireGuardEnd(End):
         self.start()
 
     def start(self):
+        with contextlib.suppress(OSError):
+            os.unlink(self.socket)  # left behind by one that was killed
         self.process = self.host.start([tool("wireguard-go"), "-f", self.name], env={"LOG_LEVEL": "verbose", "WG_PROCESS_FOREGROUND": "1"})
         try:
             wait_for(lambda: os.path.exists(self.socket), 5, f"wireguard-go: {self.process.story()}", every=0.02)

@@ -65,10 +65,14 @@ def flood(target: str, port: int, public_key: str, network: str, per_second: int
 
 
 class Flood:
-    """The program above in a namespace."""
+    """The program above on the client of `network`, from addresses that the server routes to link 0 (answers to addresses on the link
+    itself would wait for neighbours that don't exist, and fill the socket of whoever answers)."""
 
-    def __init__(self, host, target: str, port: int, public_key: str, network: str, per_second: int = 5000):
-        self.process = host.start([sys.executable, __file__, target, port, public_key, network, per_second])
+    SOURCES = "198.18.0.0/20"
+
+    def __init__(self, network, target: str, port: int, public_key: str, per_second: int = 5000):
+        network.server.ip(f"route replace {self.SOURCES} via 10.77.0.1 dev p0")
+        self.process = network.client.start([sys.executable, __file__, target, port, public_key, self.SOURCES, per_second])
 
     def wait_running(self):
         self.process.line(0)
