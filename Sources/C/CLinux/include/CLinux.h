@@ -35,6 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <linux/sockios.h>
+#include "CLinuxProcess.h"
 
 static inline ssize_t shim_result(ssize_t r) { return r < 0 ? -errno : r; }
 
@@ -179,5 +180,7 @@ int shim_gate_wait(struct shim_gate *gate, uint64_t deadline_ns);
 
 /* Moves the calling thread alone into a new, empty network namespace (root). 0 or -errno. */
 int shim_enter_new_network_namespace(void);
+
+#include "PacketIO.h"
 
 #endif
