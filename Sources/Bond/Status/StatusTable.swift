@@ -55,7 +55,7 @@ package enum StatusTable {
     StyledText(
       "  " + left("PATH", 10) + " " + left("STATE", 8) + " " + right("RTT ms", 9) + " " + right("LOSS", 5) + " " + right("CAP up/dn", 11)
         + " "
-        + right("RATE up/dn", 11) + " " + right("SHARE", 5) + " " + right("FLT", 4) + (hasHistory ? " HISTORY" : ""), .dim)
+        + right("RATE up/dn", 11) + " " + right("SHARE", 5) + " " + right("FLT", 4) + (hasHistory ? " RATE" : ""), .dim)
   }
 
   private static func row(_ path: PathStatus, _ peer: PeerStatus, _ history: StatusHistory?, _ columns: Int) -> StyledText {

@@ -53,7 +53,7 @@ import Testing
       let text = lines.joined(separator: "\n")
       for part in [
         "wg0  up 3 h 5 min  UDP port 51820, auto, MTU 1400, 2 threads", "peer xTIBA5rb…  causeway  handshake 34.0 s ago  in 1.0 GiB",
-        "  dsl        normal      612±45  0.0%    50.3M/1G 48.1M/3.2M   71%  62K",
+        "  dsl        normal      612±45  0.0%  50.3M/1.0G  48.1M/3.2M   71%  62K",
         "  a-very-lo… unstable         -   12%         -/-         0/0    0%    0",
         "  bond  up 68.2 Mbit/s, down 0 bit/s", "repaired 120  lost 0", "in fragments on a-very-long-name-of-a-path (1280)",
         "dropped  replay 4",
