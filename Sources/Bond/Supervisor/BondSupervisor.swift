@@ -220,19 +220,9 @@ package final class BondSupervisor {
   }
 
   private func undo(_ entry: UndoEntry) throws(CommandFailure) {
-    switch entry.kind {
-    case .commands:
-      for command in entry.commands {
-        log.info("runs \(command.replacing("%i", with: bond.name))")
-        do throws(CommandFailure) { try system.runHook(command, on: bond.name) } catch { log.warning(error.message) }
-      }
-    case .link:
-      stopChild()
-      try system.perform(.removeLink, on: bond.name)
-    case .rule: try system.perform(.removeRule(entry.defaultRouteRule), on: bond.name)
-    case .nameServers: try system.unsetNameServers(entry.tool, on: bond.name)
-    case .control: try system.setControl(entry.path, entry.value)
-    }
+    if entry.kind == .link { stopChild() }
+    for command in entry.commands { log.info("runs \(command.replacing("%i", with: bond.name))") }
+    try Self.undo(entry, bond.name, system) { log.warning($0) }
   }
 
   /// Asks the child to end, and ends it when it doesn't in time.
