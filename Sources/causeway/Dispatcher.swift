@@ -11,6 +11,15 @@ enum Dispatcher {
     ["start"]: runTunnels,
     ["authtoken"]: runAuthtoken,
     ["config"]: runConfig,
+    ["bond"]: runBond,
+    ["bond", "up"]: runBondUp,
+    ["bond", "down"]: runBondDown,
+    ["bond", "status"]: runBondStatus,
+    ["bond", "check"]: runBondCheck,
+    ["bond", "reload"]: runBondReload,
+    ["bond", "keygen"]: runKeygen,
+    ["bond", "pubkey"]: runPubkey,
+    ["bond", "genpsk"]: runGenpsk,
     ["relay"]: runRelay,
     ["relay", "account", "add"]: runAdmin,
     ["relay", "account", "list"]: runAdmin,
@@ -27,6 +36,7 @@ enum Dispatcher {
   ]
 
   static func run(_ arguments: [String]) -> ExitCode {
+    if Array(arguments.dropFirst()) == Program.bondWorkerPath { return runBondWorker() }
     let parsed: ParsedArguments
     do throws(ArgumentError) {
       switch try ArgumentParser(Program.table).parse(arguments) {

@@ -35,6 +35,18 @@ package enum KeyText {
 
   package static func base64(of key: SecretKey) -> String { Base64.encode(key.bytes) }
 
+  /// Random and clamped (RFC 7748 §5), as `wg genkey` makes them.
+  package static func newPrivateKey() -> SecretKey {
+    let random = SecretKey(randomByteCount: PeerKey.byteCount)
+    let bytes = random.bytes
+    var clamped = bytes.indices.map { bytes[$0] }
+    clamped[0] &= 0xF8
+    clamped[31] = clamped[31] & 0x7F | 0x40
+    return SecretKey(copying: clamped.span)
+  }
+
+  package static func publicKey(of privateKey: SecretKey) -> PeerKey { BondRules.publicKey(of: privateKey) }
+
   /// In time that depends on the lengths only.
   package static func areEqual(_ a: SecretKey, _ b: SecretKey) -> Bool {
     let (first, second) = (a.bytes, b.bytes)

@@ -1,5 +1,5 @@
-internal import CausewayBase
 internal import CLinux
+internal import CausewayBase
 internal import CausewaySupport
 internal import Glibc
 
@@ -62,7 +62,7 @@ enum ChildProgram {
 
   private static func withStrings<R>(_ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> R) -> R {
     var pointers: [UnsafeMutablePointer<CChar>?] = unsafe texts.map { unsafe strdup($0) } + [nil]
-    defer { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
+    defer { for index in unsafe pointers.indices { unsafe free(pointers[index]) } }
     // SAFETY: freed after the call only.
     return unsafe pointers.withUnsafeMutableBufferPointer { unsafe body(UnsafePointer($0.baseAddress!)) }
   }

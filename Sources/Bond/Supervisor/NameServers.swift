@@ -27,7 +27,9 @@ enum NameServers {
       try ChildProgram.run(
         "/bin/sh", ["sh", "-c", "printf %s \"$1\" | \"$2\" -a \"$3\" -m 0 -x", "sh", lines, path, resolvconfName(interface)], "resolvconf")
     case .resolvectl:
-      if !dns.servers.isEmpty { try ChildProgram.run(path, ["resolvectl", "dns", interface] + dns.servers.map(\.description), "resolvectl dns") }
+      if !dns.servers.isEmpty {
+        try ChildProgram.run(path, ["resolvectl", "dns", interface] + dns.servers.map(\.description), "resolvectl dns")
+      }
       // "~.": every name goes to these servers.
       try ChildProgram.run(path, ["resolvectl", "domain", interface, "~."] + dns.searchDomains, "resolvectl domain")
     }

@@ -170,7 +170,9 @@ package final class BondWorker {
       let plans = peer.paths.map { UplinkPlan($0) }
       for thread in threads { _ = thread.commands.send(.setPeer(id, settings, plans)) }
       for (index, plan) in plans.enumerated() where plan.address == nil { look(LookupKey(peer: id, uplink: index), plan) }
-      if peer.initiates || peer.persistentKeepalive > 0 || peer.paths.count > 1 { for thread in threads { _ = thread.commands.send(.connect(id)) } }
+      if peer.initiates || peer.persistentKeepalive > 0 || peer.paths.count > 1 {
+        for thread in threads { _ = thread.commands.send(.connect(id)) }
+      }
     }
   }
 
@@ -243,7 +245,9 @@ package final class BondWorker {
     case .handshakeCompleted(let id): log(isWarning: false, "handshake with \(name(id)?.short ?? "a peer") completed")
     case .peerKind(let id, let kind):
       if kind != .unknown {
-        log(isWarning: false, "peer \(name(id)?.short ?? "?") is \(kind == .bond ? "Causeway: paths can be added" : "stock WireGuard: one path")")
+        log(
+          isWarning: false,
+          "peer \(name(id)?.short ?? "?") is \(kind == .bond ? "Causeway: paths can be added" : "stock WireGuard: one path")")
       }
     case .pathChanged(let id, let path, let change): tell(id, path, change)
     case .uplinkLost(let id, let uplink):

@@ -35,6 +35,9 @@ int shim_drop_privileges(uint32_t user, uint64_t kept) {
   for (int capability = 0; capability < 64; capability++)
     if (!(kept >> capability & 1) && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno == EINVAL) break;
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  /* The kernel forgets it when the user changes. */
+  int parent_death_signal = 0;
+  prctl(PR_GET_PDEATHSIG, &parent_death_signal, 0, 0, 0);
   if (geteuid() == 0) {
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return -errno;
     /* EINVAL: a user namespace without such a user; EPERM: one that denies setgroups, or a root without the capability. */
@@ -43,6 +46,7 @@ int shim_drop_privileges(uint32_t user, uint64_t kept) {
     if (setresuid(user, user, user) < 0 && errno != EINVAL && errno != EPERM) return -errno;
     if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0) return -errno;
   }
+  if (parent_death_signal) prctl(PR_SET_PDEATHSIG, parent_death_signal, 0, 0, 0);
   int result = set_capabilities(kept);
   if (result < 0) return result;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return -errno;

@@ -1,0 +1,139 @@
+internal import CausewayBase
+package import CausewaySupport
+
+/// A bond's status as lines for people: one row a path, under it the sums of its peer. Fits 80 columns; wider ones get a longer sparkline.
+package enum StatusTable {
+  /// Peers shown in a table; the rest are counted.
+  package static let peerLimit = 50
+  private static let fixedWidth = 73
+  private static let sparkLimit = 30
+
+  package static func lines(_ status: BondStatus, history: StatusHistory? = nil, columns: Int = 80) -> [StyledText] {
+    var lines = [head(status)]
+    for peer in status.peers.prefix(peerLimit) {
+      lines.append(self.peer(peer))
+      if !peer.paths.isEmpty { lines.append(titles(history != nil)) }
+      for path in peer.paths { lines.append(row(path, peer, history, columns)) }
+      lines += sums(peer)
+    }
+    if status.peers.count > peerLimit {
+      lines.append(StyledText("… and \(status.peers.count - peerLimit) more peers (--json has all)", .dim))
+    }
+    let drops = status.drops.filter { $0.count > 0 }
+    if !drops.isEmpty { lines.append(StyledText("dropped  " + drops.map { "\($0.name) \($0.count)" }.joined(separator: ", "), .dim)) }
+    return lines.map { $0.truncated(to: max(20, columns - 1)) }
+  }
+
+  private static func head(_ status: BondStatus) -> StyledText {
+    var line = StyledText(status.name, .bold)
+    line.append("  up \(Quantity.duration(.seconds(max(0, status.uptimeSeconds.rounded()))))")
+    var facts = ["UDP port \(status.listenPort)"]
+    if let port = status.listenTCPPort { facts.append("TCP port \(port)") }
+    facts += [status.scheduler, "MTU \(status.mtu)", status.threads == 1 ? "1 thread" : "\(status.threads) threads"]
+    line.append("  " + facts.joined(separator: ", "), .dim)
+    return line
+  }
+
+  private static func peer(_ peer: PeerStatus) -> StyledText {
+    var line = StyledText("peer ")
+    line.append(peer.publicKey.count > 9 ? peer.publicKey.prefix(8) + "…" : peer.publicKey[...], .cyan)
+    switch peer.kind {
+    case .unknown: line.append("  no session", .yellow)
+    case .stock: line.append("  stock WireGuard")
+    case .causeway: line.append("  causeway")
+    }
+    line.append(
+      peer.secondsSinceHandshake.map { "  handshake \(Quantity.duration(.seconds(max(0, $0.rounded())))) ago" } ?? "  no handshake yet",
+      .dim)
+    line.append("  in \(Quantity.bytes(peer.receivedByteCount)), out \(Quantity.bytes(peer.sentByteCount))", .dim)
+    return line
+  }
+
+  // MARK: Columns
+
+  private static func titles(_ hasHistory: Bool) -> StyledText {
+    StyledText(
+      "  " + left("PATH", 10) + " " + left("STATE", 8) + " " + right("RTT ms", 9) + " " + right("LOSS", 5) + " " + right("CAP up/dn", 11)
+        + " "
+        + right("RATE up/dn", 11) + " " + right("SHARE", 5) + " " + right("FLT", 4) + (hasHistory ? " RATE" : ""), .dim)
+  }
+
+  private static func row(_ path: PathStatus, _ peer: PeerStatus, _ history: StatusHistory?, _ columns: Int) -> StyledText {
+    var line = StyledText("  " + left(path.name, 10) + " ")
+    line.append(left(path.state, 8), style(of: path.state))
+    let rtt = path.rttMilliseconds.map { number($0) + (path.jitterMilliseconds.map { "±" + number($0) } ?? "") } ?? "-"
+    line.append(" " + right(rtt, 9))
+    line.append(" " + right(percent(path.loss), 5), path.loss >= 0.02 ? .yellow : .plain)
+    line.append(" " + right(pair(path.capacityUp, path.capacityDown), 11) + " " + right(pair(path.rateUp, path.rateDown), 11))
+    line.append(" " + right("\(Int((min(1, max(0, path.share)) * 100).rounded()))%", 5))
+    line.append(" " + right(shortBytes(path.inFlightByteCount), 4))
+    if let history {
+      let width = min(sparkLimit, max(0, columns - 1 - fixedWidth))
+      line.append(" " + history.sparkline(peer, path, width: width), .green)
+    }
+    return line
+  }
+
+  private static func sums(_ peer: PeerStatus) -> [StyledText] {
+    let bond = peer.bond
+    var first = StyledText("  bond", .bold)
+    first.append("  up \(Rate.text(bond.rateUp)), down \(Rate.text(bond.rateDown))")
+    if bond.queuedByteCount > 0 {
+      first.append("  queue \(Quantity.bytes(bond.queuedByteCount)) (\(number(bond.queueDelayMilliseconds)) ms)", .dim)
+    }
+    var lines = [first]
+    var second = StyledText(
+      "        order \(number(bond.reorderDelayMeanMilliseconds)) ms (most \(number(bond.reorderDelayMaximumMilliseconds)))")
+    second.append("  repaired \(bond.repairedPacketCount)")
+    second.append("  lost \(bond.lostPacketCount)", bond.lostPacketCount > 0 ? .yellow : .plain)
+    second.append("  resent \(bond.resentPacketCount)  duplicates \(bond.duplicatePacketCount)", .dim)
+    lines.append(second)
+    let fragmenting = peer.paths.filter(\.isFragmenting)
+    if !fragmenting.isEmpty {
+      let names = fragmenting.map { "\($0.name) (\($0.pathMTU))" }.joined(separator: ", ")
+      lines.append(StyledText("        packets go in fragments on \(names)", .yellow))
+    }
+    return lines
+  }
+
+  private static func style(of state: String) -> StyledText.Style {
+    switch state {
+    case "normal": .green
+    case "lost": .red
+    default: .yellow
+    }
+  }
+
+  private static func pair(_ up: Double?, _ down: Double?) -> String {
+    (up.map(Rate.column) ?? "-") + "/" + (down.map(Rate.column) ?? "-")
+  }
+
+  private static func percent(_ part: Double) -> String {
+    let percent = min(100, max(0, part * 100))
+    return percent >= 9.95 ? "\(Int(percent.rounded()))%" : tenths(percent) + "%"
+  }
+
+  private static func number(_ value: Double) -> String {
+    let value = min(99999, max(0, value))
+    return value >= 9.95 ? String(Int(value.rounded())) : tenths(value)
+  }
+
+  private static func tenths(_ value: Double) -> String {
+    let tenths = Int((value * 10).rounded())
+    return "\(tenths / 10).\(tenths % 10)"
+  }
+
+  /// `62K`, four cells.
+  private static func shortBytes(_ count: UInt64) -> String {
+    if count < 1000 { return String(count) }
+    if count < 1_000_000 { return "\(count / 1000)K" }
+    return count < 1_000_000_000 ? "\(count / 1_000_000)M" : "\(count / 1_000_000_000)G"
+  }
+
+  private static func left(_ text: some StringProtocol, _ width: Int) -> String {
+    let text = text.printable
+    return text.count > width ? text.prefix(width - 1) + "…" : text + String(repeating: " ", count: width - text.count)
+  }
+
+  private static func right(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
+}
