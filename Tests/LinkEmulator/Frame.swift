@@ -4,15 +4,16 @@ enum Frame {
   private static let ipv4: UInt16 = 0x0800
   private static let ipv6: UInt16 = 0x86DD
 
-  /// Address resolution (ARP; IPv6 neighbour and router discovery, RFC 4861) and whatever isn't IP: it passes every fault and every queue,
-  /// so that a blackhole is one of packets and not of neighbours.
+  /// Address resolution (ARP; IPv6 neighbour and router discovery, RFC 4861), group membership (IGMP, MLD) and whatever isn't IP: it passes
+  /// every fault and every queue and draws no chance, so that a blackhole is one of packets and not of neighbours.
   static func isHousekeeping(_ frame: borrowing MutableSpan<UInt8>) -> Bool {
     guard frame.count > etherByteCount + 20 else { return true }
     switch word(frame, 12) {
-    case ipv4: return false
+    case ipv4: return frame[etherByteCount + 9] == 2
     case ipv6:
       guard frame.count > etherByteCount + 40 else { return true }
-      return frame[etherByteCount + 6] == 58 && (133...137).contains(frame[etherByteCount + 40])
+      let next = frame[etherByteCount + 6]  // 0: hop-by-hop options, which only MLD has here
+      return next == 0 || next == 58 && (133...137).contains(frame[etherByteCount + 40])
     default: return true
     }
   }

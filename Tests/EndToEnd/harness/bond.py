@@ -9,7 +9,8 @@ import signal
 import subprocess
 import time
 
-from .netns import SERVER, Host, Network, command
+from .cases import Case
+from .netns import SERVER, Host, Link, Network, command
 from .processes import Process, Scratch, binary, family, run, tool, wait_for
 
 COUNTER = itertools.count()
@@ -136,10 +137,17 @@ class BondEnd(End):
     def restart(self):
         self.start()
 
+    @property
+    def worker(self) -> int:
+        """The process that has packets and keys: the parent's child."""
+        return wait_for(lambda: [pid for pid in self.pids if pid != self.process.pid], 5, "the packet process")[-1]
+
     def stop(self):
         if hasattr(self, "process"):
             self.process.stop(5)
         self.scratch.remove()
+        with contextlib.suppress(OSError):  # ours by its name
+            os.unlink(f"/var/lib/causeway/bond/{self.name}.state")
 
 
 class WireGuardEnd(End):
@@ -151,6 +159,8 @@ class WireGuardEnd(End):
         self.start()
 
     def start(self):
+        with contextlib.suppress(OSError):
+            os.unlink(self.socket)  # left behind by one that was killed
         self.process = self.host.start([tool("wireguard-go"), "-f", self.name], env={"LOG_LEVEL": "verbose", "WG_PROCESS_FOREGROUND": "1"})
         try:
             wait_for(lambda: os.path.exists(self.socket), 5, f"wireguard-go: {self.process.story()}", every=0.02)
@@ -197,12 +207,13 @@ class WireGuardEnd(End):
 class BondPair:
     """A bond over all links of `network` (or those of `links`). The client's path i is bound to device p{i} and called p{i}.
 
-    `server_options` and `client_options` are keys of `[Interface]`; `path_words[i]` follow path i's address.
+    `server_options` and `client_options` are keys of `[Interface]`; `path_words[i]` follow path i's address; `server_more` ends the server's
+    file.
     """
 
     def __init__(self, network: Network, links=None, client_options=None, server_options=None, path_words=None, peer_options=None, psk=False,
-                 address: str = SERVER, mtu: int | None = None, both_options=None, client_env=None, server_env=None, client_wrap=(), server_wrap=()):  # fmt: skip
-        self.network = network
+                 address: str = SERVER, mtu: int | None = None, both_options=None, client_env=None, server_env=None, client_wrap=(), server_wrap=(), server_more: str = ""):  # fmt: skip
+        self.network, self.server_more = network, server_more
         self.links = list(range(len(network.links))) if links is None else list(links)
         self.keys = {"client": Keys(), "server": Keys()}
         self.psk = preshared_key() if psk else None
@@ -223,7 +234,7 @@ class BondPair:
     def server_text(self) -> str:
         allowed = f"{INNER['client']}/32, {INNER6['client']}/128"
         peer = section("Peer", PublicKey=self.keys["client"].public, PresharedKey=self.psk, AllowedIPs=allowed)
-        return self.interface("server", ListenPort=PORT) + peer
+        return self.interface("server", ListenPort=PORT) + peer + self.server_more
 
     def client_text(self, links=None) -> str:
         where = f"[{self.address}]" if ":" in self.address else self.address
@@ -262,3 +273,22 @@ def reachable(host: Host, address: str, seconds: float = 10, every: float = 0.1)
         if time.monotonic() - began > seconds:
             raise AssertionError(f"{address} didn't answer for {seconds} s")
         time.sleep(every)
+
+
+class BondCase(Case):
+    """Networks and bonds that go with the test."""
+
+    needs = ("causeway", "network", "emulator", "wg", "iperf3", "ping")
+
+    def network(self, links: list[Link], seed: int = 1) -> Network:
+        return self.own(Network(links, seed), "close")
+
+    def pair(self, network: Network, up: bool = True, **options) -> BondPair:
+        pair = self.own(BondPair(network, **options), "stop")
+        if up:
+            pair.wait_up()
+        return pair
+
+    def alive(self, *ends: End):
+        for end in ends:
+            self.assertTrue(end.process.running, end.process.story())

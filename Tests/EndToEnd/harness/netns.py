@@ -83,6 +83,11 @@ class Host:
         words = "tso off gso off gro off tx off tx-udp-segmentation off"
         self.run([tool("ethtool"), "-K", interface, *words.split()])
 
+    def drop_udp(self, device: str):
+        """A firewall: no UDP leaves by `device` (a * at its end matches any rest)."""
+        rule = f'oifname "{device}" meta l4proto udp drop'
+        self.run([tool("nft"), "-f", "-"], input=f"table inet block {{\nchain out {{\ntype filter hook output priority 0;\n{rule}\n}}\n}}\n")
+
     def hardware_address(self, interface: str) -> str:
         return json.loads(self.run([tool("ip"), "-j", "link", "show", interface]).stdout)[0]["address"]
 
@@ -259,8 +264,8 @@ class Network:
         self.client.ip(f"link set p{index} up")
         self.router.ip(f"link set c{index} up")
         self.client.ip(f"route add 10.77.{index}.0/24 via 10.78.{index}.254 dev p{index}")
-        rules = f"""table ip nat{index} {{ chain post {{ type nat hook postrouting priority srcnat;
-            oifname "w{index}" masquerade fully-random; }} }}"""
+        rule = f'oifname "w{index}" masquerade fully-random'
+        rules = f"table ip nat{index} {{\nchain post {{\ntype nat hook postrouting priority srcnat;\n{rule}\n}}\n}}\n"
         self.router.run([tool("nft"), "-f", "-"], input=rules)
         self.router.ip(f"route replace {SERVER}/32 via 10.77.{index}.2 dev w{index} metric {100 + index}")
 
