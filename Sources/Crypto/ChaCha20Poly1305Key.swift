@@ -75,6 +75,9 @@ internal import COpenSSL
     unsafe Self.free(opened, capacity)
   }
 
+  /// Whether OpenSSL's provider is called directly.
+  package var bypassesEVP: Bool { provider != nil }
+
   /// Nonce = LE32(`nonceHigh`) || LE64(`counter`), never twice under one key.
   /// - Parameter output: 16 bytes longer than `plaintext`; must not overlap it.
   public func seal(nonceHigh: UInt32, counter: UInt64, plaintext: Span<UInt8>, into output: inout MutableSpan<UInt8>) {

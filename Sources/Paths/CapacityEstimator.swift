@@ -169,13 +169,13 @@ struct CapacityEstimator: Sendable {
   /// Losses that a timer found.
   mutating func lost(_ amount: AcknowledgedAmount) { losses.add(amount) }
 
-  /// Ends a drain whose time is over, so that the pace does not wait for an acknowledgement.
+  /// Ends the slow part of a drain, so that the pace does not wait for an acknowledgement.
   mutating func advance(to now: Instant) {
-    if drain.isActive { apply(at: now) }
+    if pace < rate && now.nanoseconds >= drain.slowUntil { apply(at: now) }
   }
 
   /// When the pace changes by itself.
-  var nextDeadline: Instant { drain.isActive && drain.slowUntil < .max ? Instant(nanoseconds: drain.slowUntil) : .distantFuture }
+  var nextDeadline: Instant { pace < rate ? Instant(nanoseconds: drain.slowUntil) : .distantFuture }
 
   // MARK: Rounds
 
