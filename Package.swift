@@ -84,6 +84,12 @@ let package = Package(
         "CausewayTunnelCore", "CausewayTunnel", "CausewayRelay", "CausewayBond", "CausewayBondSimulation",
       ],
       path: "Sources/causeway", swiftSettings: settings),
+    // What tests and benchmarks stand on
+    .target(name: "CPacketSocket", path: "Tests/CPacketSocket"),
+    .executableTarget(
+      name: "link-emulator",
+      dependencies: ["CPacketSocket", "CausewayBase", "CausewaySimulation", "CausewaySupport", "CausewayLinuxIO"],
+      path: "Tests/LinkEmulator", swiftSettings: settings),
     // Tests, one folder for each module
     .target(
       name: "CausewayLoopTesting", dependencies: ["CausewayBase", "CausewayLinuxIO"], path: "Tests/LoopTesting", swiftSettings: settings),

@@ -25,6 +25,8 @@ public struct PacketInfo: BitwiseCopyable, Sendable {
   public var flags: PacketFlags = []
   /// Copies under way on paths.
   public var copies: UInt8 = 0
+  /// TOS or traffic class byte of the packet: DSCP and ECN.
+  public var trafficClass: UInt8 = 0
   /// When it entered the bond.
   public var enqueuedAt: Instant = .zero
   /// When its first copy was sent, or zero.
@@ -52,6 +54,12 @@ public struct PacketFlags: OptionSet, Sendable, BitwiseCopyable {
   public static let resent = PacketFlags(rawValue: 4)
   /// No one waits for it any more; the slot goes when its last copy does.
   public static let settled = PacketFlags(rawValue: 8)
+  /// Waits to be sent again.
+  public static let queued = PacketFlags(rawValue: 16)
+  /// Went out in pieces, each of which counts as a copy.
+  public static let fragmented = PacketFlags(rawValue: 32)
+  /// A piece was lost.
+  public static let damaged = PacketFlags(rawValue: 64)
 }
 
 /// Packet buffers of one size, named by number, last in first out so that the warm ones are used. Allocates in steps up to a limit and

@@ -1,6 +1,7 @@
 // CausewayCrypto: hashes, message authentication, random bytes and wiped keys, over spans; OpenSSL 3 does the work. Except for
 // SecureRandom everything here is a deterministic function of its arguments, so cores may call it. It knows no protocol and
-// holds no descriptor; TLS lives in CausewayLinuxIO. Start with SHA256, then HMACSHA256 and SecretKey.
+// holds no descriptor; TLS lives in CausewayLinuxIO. Start with SHA256, then HMACSHA256 and SecretKey; for WireGuard's part with
+// BLAKE2s, X25519 and ChaCha20Poly1305Key.
 internal import COpenSSL
 
 /// An algorithm fetched from OpenSSL's provider once in the life of the process: a fetch costs more than a short hash.
@@ -10,6 +11,7 @@ internal import COpenSSL
 
   static let sha1 = FetchedDigest("SHA1")
   static let sha256 = FetchedDigest("SHA256")
+  static let blake2s = FetchedDigest("BLAKE2S-256")
 
   private init(_ name: String) {
     guard let pointer = unsafe EVP_MD_fetch(nil, name, nil) else {

@@ -20,6 +20,14 @@ internal import COpenSSL
     for index in bytes.indices { unsafe base[index] = bytes[index] }
   }
 
+  /// A key that `fill` writes; it starts as zeros.
+  public convenience init(byteCount: Int, filling fill: (inout MutableSpan<UInt8>) -> Void) {
+    self.init(allocating: byteCount)
+    // SAFETY: this object's own allocation, which nobody else knows yet.
+    var span = unsafe MutableSpan(_unsafeStart: base, count: byteCount)
+    fill(&span)
+  }
+
   /// From the kernel.
   public convenience init(randomByteCount: Int) {
     self.init(allocating: randomByteCount)

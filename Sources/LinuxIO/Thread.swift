@@ -3,14 +3,14 @@ internal import CausewayBase
 internal import Glibc
 
 /// A thread of our own: named, with a small stack. Whoever starts it joins it or lets it go.
-struct Thread: @unchecked Sendable {  // pthread_t is a number that any thread may use
+package struct Thread: @unchecked Sendable {  // pthread_t is a number that any thread may use
   /// Enough for event handlers; address space until touched.
-  static let stackByteCount = 512 * 1024
+  package static let stackByteCount = 512 * 1024
 
   private let handle: pthread_t
 
   /// `name` shows in `top -H`; 15 bytes of it count.
-  init(name: String, stackByteCount: Int = Thread.stackByteCount, detached: Bool = false, _ body: @escaping @Sendable () -> Void)
+  package init(name: String, stackByteCount: Int = Thread.stackByteCount, detached: Bool = false, _ body: @escaping @Sendable () -> Void)
     throws(SystemError)
   {
     // SAFETY: +1 for the new thread, which takes it; given back here when there is none.
@@ -31,7 +31,7 @@ struct Thread: @unchecked Sendable {  // pthread_t is a number that any thread m
     self.handle = handle
   }
 
-  func join() { _ = pthread_join(handle, nil) }
+  package func join() { _ = pthread_join(handle, nil) }
 
   private final class Start: Sendable {
     let name: String

@@ -2,7 +2,7 @@
 // and chance come as arguments. It knows no packet format and no key. Start with PathState, then PathSender and Scheduler.
 
 /// A path's number inside one session of one peer, 0...63: the low six bits of the receiver index and the first nonce word.
-public struct PathID: Hashable, Sendable, Comparable, CustomStringConvertible {
+public struct PathID: Hashable, Sendable, BitwiseCopyable, Comparable, CustomStringConvertible {
   /// Paths of a peer, all threads together.
   public static let limit = 64
   public let rawValue: UInt8

@@ -10,6 +10,7 @@ package struct CommandFailure: Error, Equatable, Sendable, CustomStringConvertib
 
   package static func usage(_ message: String) -> CommandFailure { CommandFailure(.usage, message) }
 
+  package init(_ error: PlacedError) { self.init(.usage, error.description) }
   package init(_ error: YAMLError) { self.init(.usage, error.description) }
   /// A file that cannot be read.
   package init(_ error: FileError) { self.init(.configuration, error.description) }

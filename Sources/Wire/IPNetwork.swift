@@ -13,6 +13,12 @@ public struct IPNetwork: Hashable, Sendable {
     self.prefixLength = prefixLength
   }
 
+  /// The network of an address: bits behind the prefix are cleared. `prefixLength` is cut to what the family has.
+  public init(masking address: IPAddress, prefixLength: Int) {
+    self.prefixLength = min(max(prefixLength, 0), address.bitCount)
+    self.address = Self.mask(address, self.prefixLength)
+  }
+
   public init(parsing text: String) throws(AddressError) {
     let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
     guard let address = parts.first.flatMap({ IPAddress($0) }) else { throw .invalidNetwork(text) }

@@ -103,6 +103,9 @@ extension ArgumentParser {
     }
 
     mutating func take(cluster word: String, _ arguments: [String], _ index: inout Int) throws(ArgumentError) {
+      if command.option(long: String(word.dropFirst().prefix { $0 != "=" }))?.acceptsOneDash == true {
+        return try take(long: "-" + word, arguments, &index)
+      }
       var rest = word.dropFirst()
       var offset = 1
       while let letter = rest.popFirst() {

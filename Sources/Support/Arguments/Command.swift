@@ -77,10 +77,12 @@ package struct CommandOption: Sendable {
   package var section: String
   /// When set, the option exists only to explain why it doesn't: its use is an error with this text, its value is never echoed.
   package var refusal: String?
+  /// `-config` counts as `--config`, for those who come from programs that write it so.
+  package var acceptsOneDash: Bool
 
   package init(
     _ long: String, short: Character? = nil, value: String? = nil, _ help: String, repeatable: Bool = false, hint: ValueHint = .none,
-    section: String = "Options", refusal: String? = nil
+    section: String = "Options", refusal: String? = nil, acceptsOneDash: Bool = false
   ) {
     self.long = long
     self.short = short
@@ -90,6 +92,7 @@ package struct CommandOption: Sendable {
     self.hint = hint
     self.section = section
     self.refusal = refusal
+    self.acceptsOneDash = acceptsOneDash
   }
 
   var isFlag: Bool { valueName == nil }

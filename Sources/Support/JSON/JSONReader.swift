@@ -4,9 +4,14 @@ enum JSONReader {
     while position < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[position]) { position += 1 }
   }
 
-  static func value(_ bytes: Span<UInt8>, _ position: inout Int, depth: Int) throws(JSONError) -> JSONValue {
+  static func value(_ bytes: Span<UInt8>, _ position: inout Int, depth: Int) throws(JSONError) -> JSONTree {
     if depth > JSONValue.maximumDepth { throw JSONError(offset: position, reason: "nested deeper than \(JSONValue.maximumDepth) levels") }
     skipSpace(bytes, &position)
+    let start = position
+    return JSONTree(content: try content(bytes, &position, depth: depth), offset: start)
+  }
+
+  private static func content(_ bytes: Span<UInt8>, _ position: inout Int, depth: Int) throws(JSONError) -> JSONTree.Content {
     guard position < bytes.count else { throw JSONError(offset: position, reason: "a value is missing") }
     switch bytes[position] {
     case 0x7B: return try object(bytes, &position, depth: depth)
@@ -21,8 +26,8 @@ enum JSONReader {
   }
 
   private static func word(
-    _ word: String, _ value: JSONValue, _ bytes: Span<UInt8>, _ position: inout Int
-  ) throws(JSONError) -> JSONValue {
+    _ word: String, _ value: JSONTree.Content, _ bytes: Span<UInt8>, _ position: inout Int
+  ) throws(JSONError) -> JSONTree.Content {
     for byte in word.utf8 {
       guard position < bytes.count, bytes[position] == byte else { throw JSONError(offset: position, reason: "expected \(word)") }
       position += 1
@@ -30,8 +35,8 @@ enum JSONReader {
     return value
   }
 
-  private static func object(_ bytes: Span<UInt8>, _ position: inout Int, depth: Int) throws(JSONError) -> JSONValue {
-    var members: [JSONValue.Member] = []
+  private static func object(_ bytes: Span<UInt8>, _ position: inout Int, depth: Int) throws(JSONError) -> JSONTree.Content {
+    var members: [JSONTree.Member] = []
     var seen: Set<String> = []
     position += 1
     skipSpace(bytes, &position)
@@ -44,15 +49,15 @@ enum JSONReader {
       if !seen.insert(key).inserted { throw JSONError(offset: start, reason: "a key is given twice") }
       skipSpace(bytes, &position)
       if !take(0x3A, bytes, &position) { throw JSONError(offset: position, reason: "expected ':'") }
-      members.append(.init(key, try value(bytes, &position, depth: depth + 1)))
+      members.append(.init(key: key, offset: start, value: try value(bytes, &position, depth: depth + 1)))
       skipSpace(bytes, &position)
       if take(0x7D, bytes, &position) { return .object(members) }
       if !take(0x2C, bytes, &position) { throw JSONError(offset: position, reason: "expected ',' or '}'") }
     }
   }
 
-  private static func array(_ bytes: Span<UInt8>, _ position: inout Int, depth: Int) throws(JSONError) -> JSONValue {
-    var items: [JSONValue] = []
+  private static func array(_ bytes: Span<UInt8>, _ position: inout Int, depth: Int) throws(JSONError) -> JSONTree.Content {
+    var items: [JSONTree] = []
     position += 1
     skipSpace(bytes, &position)
     if take(0x5D, bytes, &position) { return .array([]) }
@@ -74,7 +79,7 @@ enum JSONReader {
     position < bytes.count && bytes[position] >= 0x30 && bytes[position] <= 0x39
   }
 
-  private static func number(_ bytes: Span<UInt8>, _ position: inout Int) throws(JSONError) -> JSONValue {
+  private static func number(_ bytes: Span<UInt8>, _ position: inout Int) throws(JSONError) -> JSONTree.Content {
     let start = position
     var isWhole = true
     _ = take(0x2D, bytes, &position)

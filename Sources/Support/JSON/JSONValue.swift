@@ -22,12 +22,7 @@ package enum JSONValue: Equatable, Sendable {
 
   package static let maximumDepth = 64
 
-  package init(parsing bytes: Span<UInt8>) throws(JSONError) {
-    var position = 0
-    self = try JSONReader.value(bytes, &position, depth: 0)
-    JSONReader.skipSpace(bytes, &position)
-    if position < bytes.count { throw JSONError(offset: position, reason: "something follows the value") }
-  }
+  package init(parsing bytes: Span<UInt8>) throws(JSONError) { self.init(try JSONTree.parse(bytes)) }
 
   package init(parsing text: String) throws(JSONError) {
     let bytes = Array(text.utf8)

@@ -7,14 +7,15 @@ import unittest
 
 from .causeway import Client, Relay
 from .http import Response, Visitor, fetch
+from .netns import missing_for_networks
 from .origin import Origin
 from .processes import binary, tool
 from .proxy import Proxy
 
 
 class Case(unittest.TestCase):
-    """`needs` names what must be there: `causeway`, `root`, or programs. A missing one skips and says so; with CI=true
-    the runner counts that as a failure. `exclusive` cases run alone, because they measure time or memory. `patient` ones mostly
+    """`needs` names what must be there: `causeway`, `root`, `network` (namespaces, TUN), `emulator` (the same and
+    the link emulator), or programs. A missing one skips and says so; with CI=true the runner counts that as a failure. `exclusive` cases run alone, because they measure time or memory. `patient` ones mostly
     wait for limits to pass: they run beside all others."""
 
     needs: tuple[str, ...] = ("causeway",)
@@ -71,6 +72,8 @@ def missing(need: str) -> str | None:
         return None if binary() else "no causeway binary: run 'make build', or set CAUSEWAY_BIN"
     if need == "root":
         return None if os.getuid() == 0 else "needs root for network namespaces"
+    if need in ("network", "emulator"):
+        return missing_for_networks(need == "emulator")
     return None if tool(need) else f"{need} is not installed: run 'make setup'"
 
 

@@ -35,6 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <linux/sockios.h>
+#include "CLinuxProcess.h"
 
 static inline ssize_t shim_result(ssize_t r) { return r < 0 ? -errno : r; }
 
@@ -48,6 +49,8 @@ static inline uint64_t shim_clock_ns(clockid_t clock) {
 static inline uint64_t shim_now_ns(void) { return shim_clock_ns(CLOCK_BOOTTIME); }
 /* CLOCK_MONOTONIC in nanoseconds: stands still in suspend; only for timing work. */
 static inline uint64_t shim_monotonic_ns(void) { return shim_clock_ns(CLOCK_MONOTONIC); }
+/* CLOCK_REALTIME in nanoseconds since 1970. */
+static inline uint64_t shim_unix_ns(void) { return shim_clock_ns(CLOCK_REALTIME); }
 
 /* The program's own argument vector (not a copy), so that a secret in it can be overwritten; NULL outside 0..<count. Process.c. */
 int shim_argument_count(void);
@@ -179,5 +182,7 @@ int shim_gate_wait(struct shim_gate *gate, uint64_t deadline_ns);
 
 /* Moves the calling thread alone into a new, empty network namespace (root). 0 or -errno. */
 int shim_enter_new_network_namespace(void);
+
+#include "PacketIO.h"
 
 #endif

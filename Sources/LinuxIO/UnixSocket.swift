@@ -1,17 +1,16 @@
 internal import CLinux
-internal import CausewayLinuxIO
 internal import Glibc
 
 // SAFETY of every call below that only takes a path: Swift hands over a NUL-terminated copy for the length of the call.
 
-/// Unix-domain stream sockets by path: what the admin socket needs of unix(7).
-enum UnixSocket {
+/// Unix-domain stream sockets by path: what a control socket needs of unix(7).
+public enum UnixSocket {
   /// Bytes of a path that fit into `sockaddr_un` with its NUL.
-  static let maximumPathByteCount = 107
-  static let backlog: CInt = 16
+  public static let maximumPathByteCount = 107
+  public static let backlog: CInt = 16
 
   /// Listens at `path` with mode 0600, in place of a socket that a killed process left there. Non-blocking.
-  static func listen(at path: String) throws(SystemError) -> FileDescriptor {
+  public static func listen(at path: String) throws(SystemError) -> FileDescriptor {
     let socket = try make()
     let folder = try openFolder(of: path)
     if unsafe unlink(path) != 0 && errno != ENOENT { throw SystemError(errno, "unlink \(path)") }
@@ -27,7 +26,7 @@ enum UnixSocket {
   }
 
   /// Connects to `path`. Blocking, each read and write for so long at most.
-  static func connect(to path: String, timeoutSeconds: Int) throws(SystemError) -> FileDescriptor {
+  public static func connect(to path: String, timeoutSeconds: Int) throws(SystemError) -> FileDescriptor {
     let socket = try make()
     _ = fcntl(socket.rawValue, F_SETFL, 0)
     var limit = timeval(tv_sec: timeoutSeconds, tv_usec: 0)

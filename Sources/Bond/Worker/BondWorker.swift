@@ -1,0 +1,342 @@
+import CausewayBase
+import CausewayBondCore
+import CausewayCrypto
+import CausewayLinuxIO
+import CausewayPaths
+import CausewaySupport
+import CausewayWire
+import Glibc
+
+/// The packet child: packets and keys, and nothing that root is needed for but the sockets it makes. The main thread talks to the parent,
+/// looks names up and collects what packet threads tell; it never sees a packet.
+package final class BondWorker {
+  /// Commands and reports that may wait in a mailbox.
+  static let mailboxCapacity = 4096
+  /// A lost uplink's name is looked up again this often.
+  static let lookupInterval = Duration.seconds(10)
+
+  private let loop: EventLoop
+  private var channel: WorkerChannel!
+  private var threads: [RunningThread] = []
+  private var configuration = WorkerConfiguration()
+  private var peerIDs: [PeerKey: PeerID] = [:]
+  private var nextPeerID: UInt32 = 1
+  private var lookups: [LookupKey: Lookup] = [:]
+  private var lookupTimers: [LookupKey: LoopTimer] = [:]
+  private var monitor: MonitorHandler?
+  private var isReady = false
+  private var startedAt = Instant.zero
+  private var pendingStatus: [UInt32: PendingStatus] = [:]
+  private var nextSnapshot: UInt32 = 1
+  private let rates = RateTable()
+  private let resolver = Resolver()
+  private var exitCode: Int32 = 0
+
+  private struct LookupKey: Hashable {
+    var peer: PeerID
+    var uplink: Int
+  }
+
+  private struct PendingStatus {
+    var request: UInt32
+    var left: Int
+    var parts: [ThreadSnapshot]
+  }
+
+  private final class RunningThread {
+    let commands: Mailbox<ThreadCommand>
+    let reports: Mailbox<ThreadReport>
+    var thread: Thread?
+    var registration: EventLoop.Registration?
+    var udpPort: UInt16 = 0
+    init() throws(SystemError) {
+      commands = try Mailbox(capacity: BondWorker.mailboxCapacity)
+      reports = try Mailbox(capacity: BondWorker.mailboxCapacity)
+    }
+  }
+
+  /// Runs the child to its end.
+  /// - Parameter parent: The process that must be alive.
+  /// - Returns: The exit code.
+  package static func run(parent: Int32) -> Int32 {
+    guard followParent(parent) else { return 1 }
+    Signals.ignoreBrokenPipe()
+    // The terminal's signals are the parent's business; it says when to stop.
+    signal(SIGINT, SIG_IGN)
+    signal(SIGTERM, SIG_IGN)
+    signal(SIGHUP, SIG_IGN)
+    do throws(SystemError) {
+      let worker = try BondWorker()
+      worker.loop.run()
+      return worker.exitCode
+    } catch {
+      return 1
+    }
+  }
+
+  private init() throws(SystemError) {
+    loop = try EventLoop()
+    channel = try WorkerChannel(
+      adopting: FileDescriptor(adopting: WorkerConfiguration.channelDescriptor), on: loop,
+      received: { [unowned self] in self.received($0) }, ended: { [unowned self] _ in self.loop.stop() })
+  }
+
+  // MARK: The parent
+
+  private func received(_ message: WorkerMessage) {
+    switch message {
+    case .configure(let configuration, let timestamp):
+      do { try start(configuration, timestamp) } catch { fail("\(error)") }
+    case .reload(let configuration): reload(configuration)
+    case .statusRequest(let id): requestStatus(id)
+    case .stop: stop()
+    default: break
+    }
+  }
+
+  private func fail(_ text: String) {
+    channel.send(.failed(text))
+    exitCode = 1
+    stop()
+  }
+
+  private func stop() {
+    for thread in threads { _ = thread.commands.send(.stop) }
+    for thread in threads { thread.thread?.join() }
+    loop.stop()
+  }
+
+  // MARK: Start
+
+  private func start(_ configuration: WorkerConfiguration, _ timestamp: [UInt8]) throws {
+    self.configuration = configuration
+    guard let privateKey = configuration.privateKey else { throw SystemError(EINVAL, "no private key") }
+    startedAt = SystemClock.now
+    let identity = StaticIdentity(privateKey: privateKey)
+    let bootID: UInt64 = SecretKey(randomByteCount: 8).bytes.littleEndian(at: 0)
+    try dropPrivileges(keeping: configuration.privileges)
+    for index in 0..<configuration.queueCount {
+      var engine = EngineConfiguration(identity: identity, bootID: bootID)
+      engine.innerMTU = configuration.mtu
+      engine.scheduler = SchedulerKind(rawValue: configuration.scheduler.rawValue) ?? .auto
+      engine.repairs = configuration.repair.resends
+      engine.parity = configuration.repair.parity
+      engine.duplicates = configuration.repair.duplicates
+      engine.copiesDSCP = configuration.copiesDSCP
+      engine.shard = index
+      engine.shardCount = configuration.queueCount
+      if timestamp.count == TAI64N.byteCount { engine.greatestSentTimestamp = TAI64N(timestamp.span) }
+      let plan = PacketThreadPlan(
+        configuration: engine, tunDescriptor: WorkerConfiguration.firstQueueDescriptor + CInt(index),
+        listenPort: index == 0 ? configuration.listenPort ?? 0 : threads[0].udpPort, listenAddress: configuration.listenAddress,
+        addresses: configuration.addresses, mark: configuration.firewallMark, sharesPort: configuration.queueCount > 1)
+      let running = try RunningThread()
+      threads.append(running)
+      let handler = ReportHandler(worker: self, index: index)
+      running.registration = try loop.register(running.reports.descriptor, handler, levelTriggered: true)
+      let (commands, reports) = (running.commands, running.reports)
+      running.thread = try Thread(name: "packets \(index)") {
+        do {
+          try PacketThread(plan, commands: commands, reports: reports).run()
+        } catch {
+          _ = reports.send(.failed("\(error)"))
+        }
+      }
+    }
+    applyPeers()
+    monitor = try? MonitorHandler(loop) { [unowned self] changes in
+      for thread in self.threads { _ = thread.commands.send(.networkChanged(changes)) }
+    }
+  }
+
+  private func reload(_ new: WorkerConfiguration) {
+    configuration = new
+    applyPeers()
+    let kind = SchedulerKind(rawValue: new.scheduler.rawValue) ?? .auto
+    for thread in threads { _ = thread.commands.send(.setScheduler(kind)) }
+    channel.send(.reloaded(""))
+  }
+
+  private func applyPeers() {
+    let wanted = Set(configuration.peers.map(\.publicKey))
+    for (key, id) in peerIDs where !wanted.contains(key) {
+      for thread in threads { _ = thread.commands.send(.removePeer(id)) }
+      for lookup in lookupTimers.keys where lookup.peer == id { lookupTimers[lookup] = nil }
+      peerIDs[key] = nil
+    }
+    for peer in configuration.peers {
+      let id = peerIDs[peer.publicKey] ?? newPeerID(peer.publicKey)
+      let settings = PeerSettings(peer)
+      let plans = peer.paths.map { UplinkPlan($0) }
+      for thread in threads { _ = thread.commands.send(.setPeer(id, settings, plans)) }
+      for (index, plan) in plans.enumerated() where plan.address == nil { look(LookupKey(peer: id, uplink: index), plan) }
+      if peer.initiates || peer.persistentKeepalive > 0 || peer.paths.count > 1 { for thread in threads { _ = thread.commands.send(.connect(id)) } }
+    }
+  }
+
+  private func newPeerID(_ key: PeerKey) -> PeerID {
+    defer { nextPeerID += 1 }
+    let id = PeerID(nextPeerID)
+    peerIDs[key] = id
+    return id
+  }
+
+  // MARK: Names
+
+  private func look(_ key: LookupKey, _ plan: UplinkPlan) {
+    lookups[key] = resolver.resolve(plan.host, port: plan.port, deadline: loop.now + .seconds(10), on: loop) { [unowned self] result in
+      self.lookups[key] = nil
+      if case .success(let addresses) = result, let address = addresses.compactMap(\.datagram).first {
+        for thread in self.threads { _ = thread.commands.send(.resolved(key.peer, uplink: key.uplink, address)) }
+        return
+      }
+      self.log(isWarning: true, "cannot look up \(plan.host): trying again in 10 s")
+      self.lookLater(key, plan)
+    }
+  }
+
+  private func lookLater(_ key: LookupKey, _ plan: UplinkPlan) {
+    let timer = LoopTimer(loop) { [unowned self] _ in
+      self.lookupTimers[key] = nil
+      self.look(key, plan)
+    }
+    timer.set(at: loop.now + Self.lookupInterval)
+    lookupTimers[key] = timer
+  }
+
+  // MARK: Reports
+
+  fileprivate func takeReports(_ index: Int) {
+    while let report = threads[index].reports.receive() {
+      switch report {
+      case .started(let port):
+        threads[index].udpPort = port
+        if threads.allSatisfy({ $0.udpPort != 0 }) { becameReady() }
+      case .failed(let text): fail(text)
+      case .event(let event): handle(event)
+      case .log(let line): log(isWarning: line.isWarning, line.text)
+      case .snapshot(let request, let snapshot): collect(request, snapshot)
+      case .stopped: break
+      }
+    }
+  }
+
+  private func becameReady() {
+    guard !isReady else { return }
+    isReady = true
+    var readiness = WorkerReadiness()
+    readiness.udpPort = threads[0].udpPort
+    channel.send(.ready(readiness))
+  }
+
+  private func log(isWarning: Bool, _ text: String) {
+    channel.send(.log(WorkerLogLine(level: isWarning ? "warning" : "info", text: text)))
+  }
+
+  private func name(_ id: PeerID) -> PeerKey? { peerIDs.first { $0.value == id }?.key }
+
+  private func handle(_ event: BondEvent) {
+    switch event {
+    case .timestampSent(let timestamp):
+      let bytes = timestamp.bytes
+      channel.send(.timestamp((0..<12).map { bytes[$0] }))
+    case .handshakeCompleted(let id): log(isWarning: false, "handshake with \(name(id)?.short ?? "a peer") completed")
+    case .peerKind(let id, let kind):
+      if kind != .unknown {
+        log(isWarning: false, "peer \(name(id)?.short ?? "?") is \(kind == .bond ? "Causeway: paths can be added" : "stock WireGuard: one path")")
+      }
+    case .pathChanged(let id, let path, let change): tell(id, path, change)
+    case .uplinkLost(let id, let uplink):
+      if let peer = configuration.peers.first(where: { peerIDs[$0.publicKey] == id }), uplink < peer.paths.count {
+        let plan = UplinkPlan(peer.paths[uplink])
+        let key = LookupKey(peer: id, uplink: uplink)
+        if plan.address == nil, lookups[key] == nil, lookupTimers[key] == nil { lookLater(key, plan) }
+      }
+    case .pathOpened, .pathMoved, .closeStream: break
+    }
+  }
+
+  private func tell(_ id: PeerID, _ path: PathID, _ change: PathChange) {
+    var event = PathEvent()
+    event.peer = name(id)?.short ?? ""
+    event.pathID = path.rawValue
+    event.from = "\(change.from)"
+    event.to = "\(change.to)"
+    event.reason = "\(change.reason)"
+    channel.send(.pathEvent(event))
+  }
+
+  // MARK: Status
+
+  private func requestStatus(_ id: UInt32) {
+    let request = nextSnapshot
+    nextSnapshot &+= 1
+    pendingStatus[request] = PendingStatus(request: id, left: threads.count, parts: [])
+    for thread in threads { _ = thread.commands.send(.snapshot(request)) }
+  }
+
+  private func collect(_ request: UInt32, _ snapshot: ThreadSnapshot) {
+    guard var pending = pendingStatus[request] else { return }
+    pending.parts.append(snapshot)
+    pending.left -= 1
+    pendingStatus[request] = pending
+    guard pending.left == 0 else { return }
+    pendingStatus[request] = nil
+    let status = StatusAssembly(configuration: configuration, peerIDs: peerIDs, rates: rates, startedAt: startedAt, now: SystemClock.now)
+      .status(pending.parts, udpPort: threads[0].udpPort)
+    channel.send(.status(id: pending.request, status))
+  }
+
+  private final class ReportHandler: EventHandler {
+    unowned let worker: BondWorker
+    let index: Int
+    init(worker: BondWorker, index: Int) {
+      self.worker = worker
+      self.index = index
+    }
+    func handle(_ readiness: Readiness) { worker.takeReports(index) }
+  }
+
+  private final class MonitorHandler: EventHandler {
+    private let monitor: NetlinkMonitor
+    private let changed: ([NetworkChange]) -> Void
+    init(_ loop: EventLoop, _ changed: @escaping ([NetworkChange]) -> Void) throws(SystemError) {
+      monitor = try NetlinkMonitor()
+      self.changed = changed
+      _ = try loop.register(monitor.descriptor, self, levelTriggered: true)
+    }
+    func handle(_ readiness: Readiness) {
+      var changes: [NetworkChange] = []
+      monitor.read { changes.append($0) }
+      if !changes.isEmpty { changed(changes) }
+    }
+  }
+}
+
+extension PeerSettings {
+  init(_ peer: BondConfiguration.Peer) {
+    self.init(publicKey: PublicKey(peer.publicKey.bytes.span))
+    presharedKey = peer.presharedKey
+    allowedIPs = peer.allowedIPs
+    persistentKeepalive = peer.persistentKeepalive > 0 ? .seconds(Int64(peer.persistentKeepalive)) : nil
+    uplinks = peer.paths.map { path in
+      var uplink = UplinkSettings(name: path.name)
+      uplink.weight = path.weight ?? 0
+      uplink.rateUp = path.rateUp ?? 0
+      uplink.rateDown = path.rateDown ?? 0
+      uplink.preference = path.isBackup ? 1 : 0
+      uplink.isStream = path.transport == .tcp
+      return uplink
+    }
+  }
+}
+
+extension UplinkPlan {
+  init(_ path: PathConfiguration) {
+    binding = path.binding
+    transport = path.transport
+    host = path.host
+    port = path.port
+    address = path.address.map { DatagramAddress($0, port: path.port) }
+  }
+}

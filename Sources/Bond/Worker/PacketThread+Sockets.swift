@@ -1,0 +1,143 @@
+import CausewayBase
+import CausewayBondCore
+import CausewayLinuxIO
+import CausewayPaths
+import CausewayWire
+
+// Sockets of a packet thread: two that listen, one of each family, and one for each way that is bound to a device or an address.
+
+extension PacketThread {
+  var listenPort: UInt16 { sockets.first?.socket?.localAddress.port ?? 0 }
+
+  /// The same port for both families; when any port will do, the second follows the first.
+  func openListeners() throws {
+    var port = plan.listenPort
+    for isIPv6 in [false, true] {
+      if let wanted = plan.listenAddress, (wanted.family == .v6) != isIPv6 {
+        sockets.append(OpenSocket(socket: nil, binding: .any, isIPv6: isIPv6))
+        continue
+      }
+      let address: DatagramAddress
+      if let wanted = plan.listenAddress {
+        address = DatagramAddress(wanted, port: port)
+      } else {
+        address = isIPv6 ? .ipv6(high: 0, low: 0, port: port) : .ipv4(0, port: port)
+      }
+      do {
+        try open(UDPSocket(bindingTo: address, options: options()), .any, isIPv6)
+        if port == 0 { port = sockets[sockets.count - 1].socket?.localAddress.port ?? 0 }
+      } catch {
+        // A machine without IPv6 has one socket.
+        guard isIPv6, plan.listenAddress == nil else { throw error }
+        sockets.append(OpenSocket(socket: nil, binding: .any, isIPv6: isIPv6))
+      }
+    }
+  }
+
+  private func options() -> UDPSocket.Options {
+    var options = UDPSocket.Options()
+    options.mark = plan.mark
+    options.sharesPort = plan.sharesPort
+    return options
+  }
+
+  @discardableResult
+  private func open(_ socket: UDPSocket, _ binding: PathConfiguration.Binding, _ isIPv6: Bool) throws -> Int {
+    let number = sockets.count
+    sockets.append(OpenSocket(socket: socket, binding: binding, isIPv6: isIPv6))
+    try poll.register(socket.descriptor, tag: Tag.socket + UInt64(number))
+    return number
+  }
+
+  // MARK: Uplinks
+
+  func setPeer(_ id: PeerID, _ settings: PeerSettings, _ plans: [UplinkPlan], _ now: Instant) {
+    do throws(PeerError) { try engine.setPeer(id, settings, at: now) } catch {
+      return report(.log(LogText(isWarning: true, text: "peer \(settings.publicKey): \(error)")))
+    }
+    let known = uplinks.filter { $0.peer == id }
+    uplinks.removeAll { $0.peer == id }
+    for (index, plan) in plans.enumerated() {
+      let address = plan.address ?? known.first { $0.plan == plan }?.address
+      uplinks.append(UplinkState(peer: id, index: index, plan: plan, address: address))
+      connectUplink(uplinks.count - 1, now)
+    }
+  }
+
+  func resolved(_ id: PeerID, _ uplink: Int, _ address: DatagramAddress, _ now: Instant) {
+    guard let place = uplinks.firstIndex(where: { $0.peer == id && $0.index == uplink }) else { return }
+    uplinks[place].address = address
+    connectUplink(place, now)
+  }
+
+  /// Gives the engine a route for an uplink whose far end is known, over its own socket or one that listens.
+  func connectUplink(_ place: Int, _ now: Instant) {
+    let state = uplinks[place]
+    guard state.plan.transport == .udp, let address = state.address else { return }
+    let isIPv6 = address.family == .ipv6
+    guard let number = socketNumber(for: state.plan.binding, isIPv6: isIPv6) else { return }
+    engine.setUplink(state.index, of: state.peer, route: Route(socket: UInt32(number), remote: address), at: now)
+  }
+
+  private func socketNumber(for binding: PathConfiguration.Binding, isIPv6: Bool) -> Int? {
+    if let known = sockets.firstIndex(where: { $0.binding == binding && $0.isIPv6 == isIPv6 }) {
+      if sockets[known].socket != nil { return known }
+      guard binding != .any else { return nil }
+      guard let socket = boundSocket(binding, isIPv6) else { return nil }
+      sockets[known].socket = socket
+      try? poll.register(socket.descriptor, tag: Tag.socket + UInt64(known))
+      return known
+    }
+    guard let socket = boundSocket(binding, isIPv6) else {
+      sockets.append(OpenSocket(socket: nil, binding: binding, isIPv6: isIPv6))  // its number waits for the interface
+      return nil
+    }
+    return try? open(socket, binding, isIPv6)
+  }
+
+  private func boundSocket(_ binding: PathConfiguration.Binding, _ isIPv6: Bool) -> UDPSocket? {
+    var options = options()
+    options.sharesPort = false
+    var address: DatagramAddress = isIPv6 ? .ipv6(high: 0, low: 0, port: 0) : .ipv4(0, port: 0)
+    switch binding {
+    case .any: break
+    case .device(let name): options.device = name
+    case .source(let source): address = DatagramAddress(source, port: 0)
+    }
+    do throws(SystemError) { return try UDPSocket(bindingTo: address, options: options) } catch {
+      report(.log(LogText(isWarning: true, text: "\(error)")))
+      return nil
+    }
+  }
+
+  /// Sockets whose interface or address went are made anew when it is back.
+  func networkChanged(_ changes: [NetworkChange], _ now: Instant) {
+    for place in uplinks.indices {
+      let binding = uplinks[place].plan.binding
+      guard binding != .any, let address = uplinks[place].address else { continue }
+      let isIPv6 = address.family == .ipv6
+      guard let number = sockets.firstIndex(where: { $0.binding == binding && $0.isIPv6 == isIPv6 }) else { continue }
+      let fresh = boundSocket(binding, isIPv6)
+      if let fresh, needsNewSocket(number, changes) {
+        if let old = sockets[number].socket { poll.deregister(old.descriptor) }
+        sockets[number].socket = fresh
+        try? poll.register(fresh.descriptor, tag: Tag.socket + UInt64(number))
+        connectUplink(place, now)
+      }
+      engine.setUplink(uplinks[place].index, of: uplinks[place].peer, isDown: fresh == nil || isDown(binding, changes), at: now)
+    }
+  }
+
+  private func needsNewSocket(_ number: Int, _ changes: [NetworkChange]) -> Bool { sockets[number].socket == nil }
+
+  private func isDown(_ binding: PathConfiguration.Binding, _ changes: [NetworkChange]) -> Bool { false }
+}
+
+extension DatagramAddress {
+  init(_ address: IPAddress, port: UInt16) {
+    switch address.family {
+    case .v4: self = .ipv4(UInt32(truncatingIfNeeded: address.low), port: port)
+    case .v6: self = .ipv6(high: address.high, low: address.low, port: port)
+    }
+  }
+}

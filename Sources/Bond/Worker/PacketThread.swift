@@ -1,0 +1,262 @@
+import CausewayBase
+import CausewayBondCore
+import CausewayCrypto
+import CausewayLinuxIO
+import CausewayPaths
+import CausewayWire
+
+/// What a packet thread needs from its start.
+struct PacketThreadPlan: Sendable {
+  var configuration: EngineConfiguration
+  var tunDescriptor: CInt
+  var listenPort: UInt16
+  var listenAddress: IPAddress?
+  var addresses: [IPAddress]
+  var mark: UInt32
+  var sharesPort: Bool
+}
+
+/// One thread of the packet child: a TUN queue, sockets and an engine. No lock, no task, no allocation for a packet; the control thread
+/// talks to it through two mailboxes.
+///
+/// A turn: wait; read the TUN device; read the sockets; timers; send until the engine has nothing that may go. What came from the network
+/// is written to the device after each batch, while it is warm.
+@safe final class PacketThread {
+  /// Packets read from the device in a turn, and bytes: then the sockets have their turn.
+  static let readLimit = 64
+  static let readByteLimit = 256 * 1024
+  /// Batches of datagrams taken from one socket in a turn.
+  static let receiveLimit = 4
+  /// Runs sent in a turn before the device and the sockets are looked at again.
+  static let sendLimit = 64
+  static let wallClockInterval: UInt64 = 1_000_000_000
+
+  enum Tag {
+    static let device: UInt64 = 0
+    static let mailbox: UInt64 = 1
+    static let socket: UInt64 = 1 << 32
+  }
+
+  let plan: PacketThreadPlan
+  let engine: BondEngine
+  let device: TUNDevice
+  let poll: PacketPoll
+  let receiver: DatagramReceiver
+  var merger: SegmentMerger
+  var sockets: [OpenSocket] = []
+  var uplinks: [UplinkState] = []
+  let commands: Mailbox<ThreadCommand>
+  let reports: Mailbox<ThreadReport>
+  private let readBuffer: UnsafeMutablePointer<UInt8>
+  private let runBuffer: UnsafeMutablePointer<UInt8>
+  private var isStopping = false
+  private var wallClockSetAt = Instant.zero
+  var figures = ThreadSnapshot(
+    peers: [], drops: [], socketDrops: 0, sendFailures: 0, deviceDrops: 0, deviceReads: 0, deviceWrites: 0, sends: 0, sentDatagrams: 0,
+    receives: 0, receivedDatagrams: 0)
+
+  /// A UDP socket by its number in routes. The number stays with its purpose when the socket is made anew.
+  struct OpenSocket {
+    var socket: UDPSocket?
+    var binding: PathConfiguration.Binding
+    var isIPv6: Bool
+    var drops: UInt32 = 0
+    var isBlocked = false
+  }
+
+  struct UplinkState {
+    var peer: PeerID
+    var index: Int
+    var plan: UplinkPlan
+    var address: DatagramAddress?
+  }
+
+  init(_ plan: PacketThreadPlan, commands: Mailbox<ThreadCommand>, reports: Mailbox<ThreadReport>) throws {
+    self.plan = plan
+    self.commands = commands
+    self.reports = reports
+    poll = try PacketPoll()
+    device = try TUNDevice(adopting: plan.tunDescriptor)
+    receiver = DatagramReceiver(bufferCount: 8)
+    merger = SegmentMerger(mergesUDP: device.offload == .tcpAndUDP)
+    engine = BondEngine(plan.configuration, entropy: { SecretKey(randomByteCount: $0) }, at: SystemClock.now)
+    engine.localAddress4 = plan.addresses.first { $0.family == .v4 }
+    engine.localAddress6 = plan.addresses.first { $0.family == .v6 }
+    // SAFETY: one read of the device and one run; freed in deinit.
+    unsafe readBuffer = .allocate(capacity: TUNDevice.readByteCount)
+    unsafe runBuffer = .allocate(capacity: BondEngine.runByteCapacity)
+    try openListeners()
+    try poll.register(device.descriptor, tag: Tag.device)
+    try poll.register(commands.descriptor, tag: Tag.mailbox)
+  }
+
+  deinit {
+    unsafe readBuffer.deallocate()
+    unsafe runBuffer.deallocate()
+  }
+
+  func run() {
+    var now = SystemClock.now
+    setWallClock(now)
+    report(.started(udpPort: listenPort))
+    while !isStopping {
+      let count = poll.wait(until: hasMoreToSend ? now : engine.nextDeadline, now: now)
+      now = SystemClock.now
+      if now.nanoseconds(since: wallClockSetAt) > Self.wallClockInterval { setWallClock(now) }
+      for index in 0..<count {
+        let ready = poll[index]
+        switch ready.tag {
+        case Tag.device: readDevice(now)
+        case Tag.mailbox: takeCommands(now)
+        default:
+          let number = Int(ready.tag &- Tag.socket)
+          if ready.interest.contains(.write) { unblock(number) }
+          receive(number, now)
+        }
+      }
+      if engine.nextDeadline <= now { engine.advance(to: now) }
+      flushDeliveries()
+      send(now)
+      if !engine.events.isEmpty { engine.drainEvents { self.report(.event($0)) } }
+    }
+    report(.stopped)
+  }
+
+  /// The last turn stopped at its limit.
+  private var hasMoreToSend = false
+
+  private func setWallClock(_ now: Instant) {
+    wallClockSetAt = now
+    engine.unixOffset = SystemClock.unixNanoseconds &- now.nanoseconds
+  }
+
+  func report(_ report: ThreadReport) {
+    // Full: the control thread is far behind; what it misses it can ask for again.
+    _ = reports.send(report)
+  }
+
+  // MARK: The device
+
+  private func readDevice(_ now: Instant) {
+    var byteCount = 0
+    for _ in 0..<Self.readLimit {
+      // SAFETY: the buffer holds `readByteCount` bytes.
+      let count = unsafe device.read(into: readBuffer, capacity: TUNDevice.readByteCount)
+      if count <= 0 { return }
+      figures.deviceReads &+= 1
+      guard count > VirtioHeader.byteCount else { continue }
+      let header = unsafe VirtioHeader(Span(_unsafeStart: UnsafePointer(readBuffer), count: VirtioHeader.byteCount))
+      var packet = unsafe MutableSpan(_unsafeStart: readBuffer + VirtioHeader.byteCount, count: count - VirtioHeader.byteCount)
+      engine.offer(&packet, header, at: now)
+      byteCount += count
+      if byteCount >= Self.readByteLimit { return }
+    }
+  }
+
+  /// Writes what may be delivered, packets of a flow together.
+  func flushDeliveries() {
+    let count = engine.deliveryCount
+    guard count > 0 else { return }
+    for index in 0..<count {
+      let delivery = unsafe engine[delivery: index]
+      if merger.isFull { writeBatches() }
+      // SAFETY: the engine keeps the bytes until `releaseDeliveries`.
+      unsafe merger.add(delivery.start, byteCount: delivery.count, isPartial: delivery.isChecksumPartial)
+    }
+    writeBatches()
+    engine.releaseDeliveries()
+  }
+
+  private func writeBatches() {
+    for index in 0..<merger.count {
+      let pieces = unsafe merger.finish(index)
+      let outcome = unsafe device.write(pieces.baseAddress.unsafelyUnwrapped, count: pieces.count)
+      figures.deviceWrites &+= 1
+      if outcome != .written { figures.deviceDrops &+= UInt64(merger.packetCount(of: index)) }
+    }
+    merger.removeAll()
+  }
+
+  // MARK: The network
+
+  private func receive(_ number: Int, _ now: Instant) {
+    guard number < sockets.count, let socket = sockets[number].socket else { return }
+    for _ in 0..<Self.receiveLimit {
+      let count = socket.receive(into: receiver)
+      if count == 0 { return }
+      figures.receives &+= 1
+      for index in 0..<count {
+        let message = receiver[index]
+        if message.dropCount != 0 { noteDrops(message.dropCount, number) }
+        guard !message.isTruncated, message.byteCount > 0 else { continue }
+        figures.receivedDatagrams &+= UInt64(message.datagramCount)
+        var route = Route(socket: UInt32(number), remote: message.source)
+        if let local = message.destination, sockets[number].binding == .any {
+          route.local = local
+          route.interface = message.interface
+        }
+        unsafe engine.receive(
+          receiver.bytes(index), count: message.byteCount, segmentByteCount: message.segmentByteCount, from: route,
+          trafficClass: message.typeOfService, at: now)
+      }
+      // What was delivered lies in the receive buffers: written before they are filled again.
+      flushDeliveries()
+      if count < DatagramReceiver.bufferLimit / 2 { return }
+    }
+  }
+
+  private func noteDrops(_ count: UInt32, _ number: Int) {
+    let new = count &- sockets[number].drops
+    sockets[number].drops = count
+    figures.socketDrops &+= UInt64(new)
+  }
+
+  private func send(_ now: Instant) {
+    hasMoreToSend = false
+    for _ in 0..<Self.sendLimit {
+      guard let run = unsafe engine.nextRun(into: runBuffer, capacity: BondEngine.runByteCapacity, at: now) else { return }
+      send(run)
+    }
+    hasMoreToSend = true
+  }
+
+  private func send(_ run: OutgoingRun) {
+    let number = Int(run.route.socket)
+    guard number < sockets.count, let socket = sockets[number].socket else {
+      figures.sendFailures &+= 1
+      return
+    }
+    let source = run.route.local.isUnspecified ? nil : run.route.local
+    let outcome = unsafe socket.send(
+      runBuffer, count: run.byteCount, segmentByteCount: run.segmentByteCount, to: run.route.remote, from: source,
+      interface: source == nil ? 0 : run.route.interface, typeOfService: run.trafficClass)
+    figures.sends &+= 1
+    figures.sentDatagrams &+= UInt64(run.datagramCount)
+    if !outcome.isSent { figures.sendFailures &+= UInt64(run.datagramCount) }
+  }
+
+  private func unblock(_ number: Int) {}
+
+  // MARK: The control thread
+
+  private func takeCommands(_ now: Instant) {
+    while let command = commands.receive() {
+      switch command {
+      case .setPeer(let id, let settings, let plans): setPeer(id, settings, plans, now)
+      case .removePeer(let id):
+        engine.removePeer(id)
+        uplinks.removeAll { $0.peer == id }
+      case .resolved(let id, let uplink, let address): resolved(id, uplink, address, now)
+      case .connect(let id): engine.connect(id, at: now)
+      case .setScheduler(let kind): engine.setScheduler(kind)
+      case .snapshot(let request):
+        var snapshot = figures
+        snapshot.peers = engine.snapshot()
+        snapshot.drops = engine.dropList
+        report(.snapshot(request, snapshot))
+      case .networkChanged(let changes): networkChanged(changes, now)
+      case .stop: isStopping = true
+      }
+    }
+  }
+}

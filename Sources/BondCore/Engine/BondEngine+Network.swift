@@ -1,0 +1,145 @@
+public import CausewayBase
+import CausewayPaths
+import CausewayWire
+
+// From the network: datagrams find their session and peer, handshake messages the handshaker.
+
+extension BondEngine {
+  /// Datagrams of one route: one, or several of equal size that the kernel put together. Decrypts in place; afterwards `deliveries` may
+  /// point into the buffer.
+  /// - Parameters:
+  ///   - bytes: `count` writable bytes.
+  ///   - segmentByteCount: Bytes of each datagram but the last.
+  ///   - trafficClass: TOS or traffic class byte of the outer packets.
+  @unsafe public func receive(
+    _ bytes: UnsafeMutablePointer<UInt8>, count: Int, segmentByteCount: Int, from route: Route, trafficClass: UInt8, at now: Instant
+  ) {
+    guard count > 0 else { return }
+    let step = segmentByteCount > 0 ? segmentByteCount : count
+    var offset = 0
+    while offset < count {
+      let length = min(step, count &- offset)
+      // SAFETY: offset + length <= count.
+      unsafe receiveDatagram(bytes + offset, length, route, trafficClass, now)
+      offset &+= length
+    }
+  }
+
+  @inline(__always) private func receiveDatagram(
+    _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ route: Route, _ trafficClass: UInt8, _ now: Instant
+  ) {
+    // SAFETY: `count` bytes of the caller's buffer.
+    let datagram = unsafe Span<UInt8>(_unsafeStart: UnsafePointer(bytes), count: count)
+    guard let header = TransportHeader(datagram) else { return receiveHandshake(datagram, route, now) }
+    guard let session = sessions.session(for: header.index) else { return drops.count(.unknownIndex) }
+    guard session.keys.isUsable(at: now) else { return drops.count(.expiredKeys) }
+    switch unsafe session.keys.open(header, at: bytes, count: count) {
+    case .opened: break
+    case .forged: return drops.count(.forged)
+    case .replayed: return drops.count(.replayed)
+    case .foreignPath: return drops.count(.foreignPath)
+    }
+    let peer = session.peer
+    unsafe peer.receive(
+      session, header.path, header.counter, bytes + TransportHeader.byteCount, count &- TransportHeader.overhead, from: route,
+      trafficClass: trafficClass, at: now)
+    peer.activate()
+  }
+
+  // MARK: Handshakes
+
+  /// More initiations and responses than this in a load window mean load: whitepaper §5.3. An exchange costs 250 µs, so 100 in 100 ms
+  /// are a quarter of a core.
+  static let loadLimit = 100
+  static let loadWindow: UInt64 = 100_000_000
+  /// How long load is remembered.
+  static let loadMemory: UInt64 = 1_000_000_000
+
+  private func receiveHandshake(_ message: Span<UInt8>, _ route: Route, _ now: Instant) {
+    guard message.count == 148 || message.count == 92 || message.count == 64 else { return drops.count(.malformed) }
+    if configuration.shard != 0 {
+      forwardHandshake(message, route)
+      return
+    }
+    receiveHandshakeMessage(message, from: route, at: now)
+  }
+
+  /// A handshake message, also one that another thread's socket got.
+  public func receiveHandshakeMessage(_ message: Span<UInt8>, from route: Route, at now: Instant) {
+    noteLoad(at: now)
+    let source = route.remote.networkBytes
+    do throws(HandshakeDrop) {
+      try handshaker.receive(
+        message, from: source.span, at: now, unixNanoseconds: now.nanoseconds &+ unixOffset, underLoad: now < loadedUntil,
+        effects: &effects)
+    } catch {
+      drops.count(.handshake)
+      effects.removeAll(keepingCapacity: true)
+      return
+    }
+    applyEffects(source: route, at: now)
+  }
+
+  private func noteLoad(at now: Instant) {
+    if now.nanoseconds(since: loadWindowStart) > Self.loadWindow {
+      loadWindowStart = now
+      loadCount = 0
+    }
+    loadCount += 1
+    if loadCount > Self.loadLimit { loadedUntil = Instant(nanoseconds: now.nanoseconds &+ Self.loadMemory) }
+  }
+
+  /// Carries out what the handshaker wants, in order.
+  func applyEffects(source: Route?, at now: Instant) {
+    guard !effects.isEmpty else { return }
+    let list = effects
+    effects.removeAll(keepingCapacity: true)
+    for effect in list {
+      switch effect {
+      case .send(let message, let id, let attempt): peers[id]?.sendHandshake(message, attempt: attempt, at: now)
+      case .reply(let message):
+        guard let source else { continue }
+        guard replies.count < Self.replyLimit else {
+          drops.count(.replyOverflow)
+          continue
+        }
+        replies.append(PeerLink.PendingHandshake(message: message, route: source))
+      case .established(let id, let keys):
+        guard let peer = peers[id] else { continue }
+        if let source { peer.handshakeRoute = source }
+        peer.timers.receivedHandshake(at: now)
+        peer.established(configuration.simulatesCiphers ? TransportKeys(plainForSimulation: keys) : TransportKeys(keys), at: now)
+      case .timestampSent(_, let timestamp): events.append(.timestampSent(timestamp))
+      case .gaveUp(let id): peers[id]?.gaveUp(at: now)
+      }
+    }
+  }
+
+  private func forwardHandshake(_ message: Span<UInt8>, _ route: Route) {
+    guard forwarded.count < Self.replyLimit else { return drops.count(.replyOverflow) }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(message.count)
+    for index in message.indices { bytes.append(message[index]) }
+    forwarded.append(ForwardedHandshake(bytes: bytes, route: route))
+  }
+}
+
+/// A handshake message that came to another thread's socket.
+public struct ForwardedHandshake: Sendable {
+  public var bytes: [UInt8]
+  public var route: Route
+}
+
+extension PeerLink {
+  /// Ninety seconds without an answer: what waited is dropped; the next packet asks again. A bond whose owner named its paths goes on
+  /// asking by itself.
+  func gaveUp(at now: Instant) {
+    timers.gaveUp(at: now)
+    while let slot = takePacket(at: now) {
+      engine.pool.give(slot)
+      engine.drops.count(.backlogFull)
+    }
+    if initiates { wantHandshake(at: now) }
+    activate()
+  }
+}

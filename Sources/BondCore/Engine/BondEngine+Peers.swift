@@ -1,0 +1,139 @@
+public import CausewayBase
+import CausewayCrypto
+public import CausewayPaths
+import CausewayWire
+
+// Peers and their ways: added, changed and removed by the owner, found and lost by the shell.
+
+extension BondEngine {
+  /// Adds a peer, or changes one that is there: allowed IPs, keep-alive and uplinks. Uplinks keep their paths when their settings are
+  /// the same but for weight, rates and preference.
+  public func setPeer(_ id: PeerID, _ settings: PeerSettings, at now: Instant) throws(PeerError) {
+    if let peer = peers[id] {
+      peer.change(settings, at: now)
+    } else {
+      try handshaker.addPeer(id, publicKey: settings.publicKey, presharedKey: settings.presharedKey)
+      let peer = PeerLink(engine: self, id: id, settings: settings, at: now)
+      peers[id] = peer
+      peerOrder.append(peer)
+      peer.timers.start(at: now)
+    }
+    allowedIPs.removeAll(of: id)
+    for network in settings.allowedIPs { allowedIPs.insert(network, for: id) }
+    peers[id]?.activate()
+  }
+
+  public func removePeer(_ id: PeerID) {
+    guard let peer = peers.removeValue(forKey: id) else { return }
+    peer.shutDown()
+    peerOrder.removeAll { $0 === peer }
+    active.removeAll { $0 === peer }
+    activeHead = 0
+    handshaker.removePeer(id)
+    allowedIPs.removeAll(of: id)
+  }
+
+  /// The shell has a socket for an uplink, another one, or none any more.
+  public func setUplink(_ uplink: Int, of id: PeerID, route: Route?, at now: Instant) {
+    guard let peer = peers[id], uplink < peer.uplinkRoutes.count else { return }
+    peer.setUplink(uplink, route: route, at: now)
+  }
+
+  /// Where a peer may be reached before it was heard of.
+  public func setEndpoint(of id: PeerID, route: Route) {
+    peers[id]?.handshakeRoute = route
+  }
+
+  /// The kernel says that an uplink's interface or address went or came back.
+  public func setUplink(_ uplink: Int, of id: PeerID, isDown: Bool, at now: Instant) {
+    guard let peer = peers[id] else { return }
+    for path in peer.paths where path.uplink == uplink {
+      if isDown { path.sender.interfaceDown(at: now) } else { path.sender.interfaceUp(at: now) }
+      path.isDown = isDown
+      peer.takeFacts(path, at: now)
+    }
+    if !isDown, peer.current == nil || !peer.paths.contains(where: { $0.isUsable }) { peer.wantHandshake(promptly: true, at: now) }
+    peer.activate()
+  }
+
+  /// A stream's kernel queue is full, or has room again.
+  public func setStream(_ socket: UInt32, isBlocked: Bool, at now: Instant) {
+    for peer in peerOrder {
+      for path in peer.paths where path.route?.isStream == true && path.route?.socket == socket {
+        path.isBlocked = isBlocked
+        if !isBlocked { peer.activate() }
+      }
+    }
+  }
+
+  /// Starts handshakes without waiting for data, and goes on asking: for peers whose ways are known.
+  public func connect(_ id: PeerID, at now: Instant) {
+    peers[id]?.initiates = true
+    peers[id]?.wantHandshake(at: now)
+  }
+
+  public func setScheduler(_ kind: SchedulerKind) {
+    configuration.scheduler = kind
+    for peer in peerOrder {
+      peer.scheduler = AnyScheduler(kind)
+      peer.activate()
+    }
+  }
+
+  func drawChallenge() -> UInt64 { entropy(8).bytes.littleEndian(at: 0) }
+}
+
+extension PeerLink {
+  func change(_ new: PeerSettings, at now: Instant) {
+    let old = settings.uplinks
+    settings = new
+    timers.persistentKeepalive = new.persistentKeepalive
+    for index in old.indices where index >= new.uplinks.count {
+      for path in paths where path.uplink == index { closing(path) }
+    }
+    while uplinkRoutes.count < new.uplinks.count { uplinkRoutes.append(nil) }
+    if uplinkRoutes.count > new.uplinks.count { uplinkRoutes.removeLast(uplinkRoutes.count - new.uplinks.count) }
+    for path in paths {
+      guard let uplink = path.uplink, uplink < new.uplinks.count else { continue }
+      path.weight = new.uplinks[uplink].weight
+      path.preference = new.uplinks[uplink].preference
+      applyRateLimit(path)
+    }
+    tellPaths(at: now)
+    activate()
+  }
+
+  /// Announced as closing first; gone once the peer has heard, or after a while.
+  private func closing(_ path: BondPath) {
+    path.isClosing = true
+  }
+
+  func setUplink(_ uplink: Int, route: Route?, at now: Instant) {
+    uplinkRoutes[uplink] = route
+    if let route, kind == .bond {
+      if let id = ownPathID(uplink: uplink), let path = path(id) {
+        guard path.route != route else { return }
+        path.route = route
+        path.isValidated = false
+        path.isBlocked = false
+        path.candidate = BondPath.Candidate(
+          route: route, challenge: engine.drawChallenge(), deadline: now, probesLeft: BondPath.candidateProbes, isPending: true)
+        path.sender.interfaceUp(at: now)
+        controlPending = true
+        takeFacts(path, at: now)
+      } else {
+        openUplinks(at: now)
+      }
+    } else if kind != .bond, let route {
+      if let path = path(.handshake) { path.route = route } else { handshakeRoute = handshakeRoute ?? route }
+    }
+    activate()
+  }
+
+  func shutDown() {
+    eraseKeys()
+    for path in paths { takeInFlight(path, at: .zero) }
+    while let slot = resends.popFirst(engine.pool) { engine.pool.give(slot) }
+    while let slot = takePacket(at: .zero) { engine.pool.give(slot) }
+  }
+}

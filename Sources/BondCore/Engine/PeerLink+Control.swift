@@ -1,0 +1,226 @@
+import CausewayBase
+import CausewayPaths
+import CausewayWire
+
+// What two of ours tell each other about their paths. Small datagrams of their own, so that data keep their length.
+
+extension PeerLink {
+  /// Gap between two tellings of PATHS that nobody acknowledged.
+  static let pathsInterval: UInt64 = 200_000_000
+  static let helloLimit = 3
+  static let helloInterval: UInt64 = 1_000_000_000
+  /// PARAM goes again when the wish moved by an eighth, at most ten times a second.
+  static let parametersInterval: UInt64 = 100_000_000
+  /// Largest control payload but for padded probes: fits every path.
+  static let controlByteLimit = 1024
+
+  // MARK: One control datagram
+
+  /// Encrypts what `engine.scratch` holds.
+  func sealControl(
+    _ session: Session, _ path: BondPath, _ route: Route?, count: Int, flags: SentFlags, token: UInt32 = ControlToken.plain,
+    _ output: UnsafeMutablePointer<UInt8>, _ now: Instant
+  ) -> OutgoingRun? {
+    guard let route = route ?? path.route else { return nil }
+    let padded = (count + 15) & ~15
+    // SAFETY: the scratch memory is longer than any control payload by far more than 15 bytes.
+    unsafe Self.clear(engine.scratch.base + count, padded - count)
+    let counter = unsafe session.seal(path.id, engine.scratch.base, padded, to: output)
+    let datagram = padded + Self.transportByteCount
+    path.record(session, counter, byteCount: datagram, token: token, flags: flags, at: now)
+    path.statistics.sentBytes &+= UInt64(datagram)
+    path.statistics.sentPackets &+= 1
+    timers.sent(data: false, at: now)
+    return OutgoingRun(route: route, byteCount: datagram, segmentByteCount: datagram, datagramCount: 1)
+  }
+
+  func nextHello(_ session: Session, _ path: BondPath, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
+    helloPending = false
+    helloAttempts += 1
+    helloDeadline = Instant(nanoseconds: now.nanoseconds + Self.helloInterval)
+    let hello = localHello
+    let count = engine.scratch.write(limit: Self.controlByteLimit) { out in _ = hello.write(isAcknowledgement: false, into: &out) }
+    return unsafe sealControl(session, path, nil, count: count, flags: .unacknowledged, output, now)
+  }
+
+  var localHello: Hello {
+    Hello(
+      features: [.repair, .fragments, .checksumPartial], bootID: localBootID, shardCount: UInt8(clamping: engine.configuration.shardCount))
+  }
+
+  /// The next thing that is due to be said, or nil when there is nothing.
+  func nextControl(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
+    if helloPending, let path = bestPath(), let run = unsafe nextHello(session, path, output, now) { return run }
+    if helloAcknowledgementPending, let path = helloPath ?? bestPath() {
+      helloAcknowledgementPending = false
+      helloPath = nil
+      let hello = localHello
+      let count = engine.scratch.write(limit: Self.controlByteLimit) { out in _ = hello.write(isAcknowledgement: true, into: &out) }
+      if let run = unsafe sealControl(session, path, nil, count: count, flags: .unacknowledged, output, now) { return run }
+    }
+    for path in paths { if let run = unsafe nextPathControl(path, session, output, now) { return run } }
+    return unsafe nextReport(session, output, now)
+  }
+
+  // MARK: On one path
+
+  private func nextPathControl(
+    _ path: BondPath, _ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant
+  ) -> OutgoingRun? {
+    if let pending = path.pendingEchoes.popLast() {
+      let count = engine.scratch.write(limit: Self.controlByteLimit) { out in _ = pending.echo.write(into: &out) }
+      return unsafe sealControl(session, path, pending.route, count: count, flags: .unacknowledged, output, now)
+    }
+    if var candidate = path.candidate, candidate.isPending {
+      candidate.isPending = false
+      candidate.probesLeft -= 1
+      candidate.deadline = Instant(nanoseconds: now.nanoseconds + BondPath.candidateInterval)
+      path.candidate = candidate
+      let probe = Probe(id: 0, sentMicroseconds: now.nanoseconds / 1000, challenge: candidate.challenge)
+      let count = engine.scratch.write(limit: Self.controlByteLimit) { out in _ = probe.write(into: &out) }
+      return unsafe sealControl(session, path, candidate.route, count: count, flags: .unacknowledged, output, now)
+    }
+    if path.pendingProbe != 0, path.route != nil {
+      let id = path.pendingProbe
+      path.pendingProbe = 0
+      path.sender.probeSent(id, at: now)
+      let probe = Probe(id: id, sentMicroseconds: now.nanoseconds / 1000, challenge: path.challenge)
+      let count = engine.scratch.write(limit: Self.controlByteLimit) { out in _ = probe.write(into: &out) }
+      return unsafe sealControl(session, path, nil, count: count, flags: [.unacknowledged, .control], output, now)
+    }
+    return nil
+  }
+
+  /// A padded probe: of exactly the size under test, not rounded.
+  private func sealProbe(
+    _ session: Session, _ path: BondPath, count: Int, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant
+  ) -> OutgoingRun? {
+    guard let route = path.route, count > 0 else { return nil }
+    let counter = unsafe session.seal(path.id, engine.scratch.base, count, to: output)
+    let datagram = count + Self.transportByteCount
+    path.record(session, counter, byteCount: datagram, token: ControlToken.plain, flags: [.unacknowledged, .control], at: now)
+    timers.sent(data: false, at: now)
+    return OutgoingRun(route: route, byteCount: datagram, segmentByteCount: datagram, datagramCount: 1)
+  }
+
+  // MARK: On the best path
+
+  private func nextReport(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
+    let tellsPaths = !pathsAcknowledged && now >= pathsDeadline
+    guard !suspicions.isEmpty || tellsPaths || parametersPending || !skips.isEmpty else { return nil }
+    guard let path = bestPath(except: suspicions.first?.path) ?? bestPath() else { return nil }
+    var entries: [PathAnnouncement] = []
+    if tellsPaths { entries = announcements }
+    var token = ControlToken.plain
+    let count = engine.scratch.write(limit: Self.controlByteLimit) { out in
+      while let suspicion = suspicions.first, suspicion.write(into: &out) != nil {
+        suspicions.removeFirst()
+        token = ControlToken.suspicion
+      }
+      while let skip = skips.last, skip.write(into: &out) != nil { skips.removeLast() }
+      if parametersPending, parameters.write(into: &out) != nil {
+        parametersPending = false
+        parametersSentAt = now
+        token = ControlToken.parameters
+      }
+      if tellsPaths, PathList.write(sequence: pathsSequence, entries.span, into: &out) != nil {
+        pathsDeadline = Instant(nanoseconds: now.nanoseconds + Self.pathsInterval)
+        token = ControlToken.paths
+      }
+    }
+    return unsafe sealControl(session, path, nil, count: count, flags: .control, token: token, output, now)
+  }
+
+  /// What this side says of the paths it opened.
+  private var announcements: [PathAnnouncement] {
+    var list: [PathAnnouncement] = []
+    for path in paths {
+      guard let uplink = path.uplink, uplink < settings.uplinks.count else { continue }
+      let own = settings.uplinks[uplink]
+      let state: PathAnnouncement.State = path.isClosing ? .closing : own.preference > 0 ? .backup : .open
+      list.append(
+        PathAnnouncement(
+          path: path.id, state: state, preference: UInt8(clamping: own.preference), weight: UInt16(clamping: own.weight),
+          rateLimitKilobits: UInt32(clamping: own.rateDown / 1000)))
+    }
+    return list
+  }
+
+  /// Our paths changed: tell the peer until it says that it heard.
+  func tellPaths(at now: Instant) {
+    pathsSequence &+= 1
+    pathsAcknowledged = false
+    pathsDeadline = now
+    controlPending = true
+  }
+
+  func controlAcknowledged(_ token: UInt32) {
+    if token == ControlToken.paths { pathsAcknowledged = true }
+  }
+
+  func controlLost(_ token: UInt32) {
+    switch token {
+    case ControlToken.paths:
+      pathsDeadline = .zero
+      controlPending = true
+    case ControlToken.parameters:
+      parametersPending = true
+      controlPending = true
+    default: break
+    }
+  }
+
+  /// The hold limit that our paths make sensible, told when it moved (research 4.3: with repair a round trip of the slowest path and its
+  /// variation more than what detection and resending take; without, the difference of the paths).
+  func updateParameters(at now: Instant) {
+    var longest: UInt64 = 0
+    for path in paths where path.isUsable { longest = max(longest, path.sender.roundTrip.usualLimit) }
+    guard longest > 0 else { return }
+    let limit = (longest &+ longest / 10 &+ 15_000_000) / 1000
+    let wish = UInt32(clamping: min(limit, 300_000))
+    let before = parameters.holdLimitMicroseconds
+    let moved = before == 0 || wish > before &+ before / 8 || wish < before &- before / 8
+    let follows = false
+    let changed = parameters.flags.contains(.repairsFollow) != follows
+    guard moved || changed, now.nanoseconds(since: parametersSentAt) >= Self.parametersInterval || changed else { return }
+    parameters = OrderParameters(
+      flags: follows ? .repairsFollow : [], holdLimitMicroseconds: wish, memoryByteCount: UInt32(ReorderBuffer.memoryLimitCap))
+    parametersPending = true
+    controlPending = true
+  }
+
+  // MARK: Acknowledgements
+
+  /// Acknowledgements that are due, of all paths in one datagram, on the best path. They go under the keys of what they acknowledge, so
+  /// that a counter can't be taken for the same one under other keys.
+  func nextAcknowledgement(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
+    if let previous, previous.acknowledgementDue <= now, previous.keys.isUsable(at: now),
+      let run = unsafe writeAcknowledgement(previous, output, now)
+    {
+      return run
+    }
+    guard session.acknowledgementDue <= now else { return nil }
+    return unsafe writeAcknowledgement(session, output, now)
+  }
+
+  private func writeAcknowledgement(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
+    guard let path = bestPath() else {
+      session.acknowledgementDue = .distantFuture
+      return nil
+    }
+    var blocks = 0
+    let count = engine.scratch.write(limit: Self.controlByteLimit) { out in
+      let pending = session.pendingTrackers(at: now, limit: AcknowledgementList.blockLimit)
+      guard AcknowledgementWriter.begin(blockCount: max(1, pending.nonzeroBitCount), into: &out) != nil else { return }
+      var mask = pending
+      while mask != 0 {
+        let index = mask.trailingZeroBitCount
+        mask &= mask - 1
+        if session.writeBlock(PathID(UInt8(index)), into: &out, at: now) { blocks += 1 }
+      }
+    }
+    session.updateAcknowledgementDue()
+    guard blocks > 0 else { return nil }
+    return unsafe sealControl(session, path, nil, count: count, flags: .unacknowledged, output, now)
+  }
+}

@@ -1,0 +1,183 @@
+import CausewayBase
+import CausewayPaths
+import CausewayWire
+
+// Sessions of a peer: made, confirmed, worn out; and what the peer turns out to be.
+
+extension PeerLink {
+  // MARK: Sessions
+
+  /// The handshake gave keys. Whitepaper §6.3: an initiator may send at once, a responder after the first packet under them.
+  func established(_ keys: TransportKeys, at now: Instant) {
+    epoch &+= 1
+    let session = Session(keys: keys, peer: self, epoch: epoch)
+    keys.allowsPaths = kind == .bond
+    engine.sessions.insert(session)
+    lastHandshake = now
+    timers.established(as: keys.role, at: now)
+    switch keys.role {
+    case .initiator:
+      if let next { retire(next) }
+      next = nil
+      if let previous { retire(previous) }
+      previous = current
+      current = session
+      // The first packet under new keys asks what the peer is, and confirms them at once.
+      helloPending = true
+      helloAttempts = 0
+      helloDeadline = .distantFuture
+      controlPending = true
+      ensureHandshakePath(at: now)
+    case .responder:
+      if let next { retire(next) }
+      next = session
+    }
+    engine.events.append(.handshakeCompleted(id))
+    activate()
+  }
+
+  /// The first packet under `session`, which is not the current one.
+  func confirm(_ session: Session, at now: Instant) {
+    guard session === next else { return }
+    if let previous { retire(previous) }
+    previous = current
+    current = session
+    next = nil
+    engine.handshaker.cancelAttempt(id)
+    ensureHandshakePath(at: now)
+    activate()
+  }
+
+  func retire(_ session: Session) {
+    engine.sessions.remove(session)
+    engine.handshaker.release(session.keys.localIndex)
+  }
+
+  func eraseKeys() {
+    for session in [current, previous, next] { if let session { retire(session) } }
+    current = nil
+    previous = nil
+    next = nil
+    engine.handshaker.cancelAttempt(id)
+  }
+
+  /// Asks for a handshake; while one is under way nothing happens.
+  func wantHandshake(promptly: Bool = false, at now: Instant) {
+    guard !engine.handshaker.isInitiating(id) || promptly else { return }
+    guard handshakeRoute != nil || uplinkRoutes.contains(where: { $0 != nil }) else { return }
+    engine.handshaker.initiate(
+      id, promptly: promptly, at: now, unixNanoseconds: now.nanoseconds &+ engine.unixOffset, effects: &engine.effects)
+    engine.applyEffects(source: nil, at: now)
+  }
+
+  /// A message of the handshake on its way: the first on the best route, repeats on every one.
+  func sendHandshake(_ message: HandshakeMessage, attempt: Int, at now: Instant) {
+    timers.sentHandshake(at: now)
+    pendingHandshakes.removeAll(keepingCapacity: true)
+    var routes: [Route] = []
+    func add(_ route: Route?) {
+      if let route, !routes.contains(where: { $0.hasSameFarEnd(as: route) }) { routes.append(route) }
+    }
+    if let path = bestPath(), path.sender.state == .normal || attempt == 1 { add(path.route) }
+    if routes.isEmpty { add(handshakeRoute) }
+    if attempt > 1 || routes.isEmpty {
+      add(handshakeRoute)
+      for path in paths { add(path.route) }
+      for route in uplinkRoutes { add(route) }
+    }
+    for route in routes { pendingHandshakes.append(PendingHandshake(message: message, route: route)) }
+    activate()
+  }
+
+  // MARK: Path 0
+
+  /// The path that handshakes take: byte for byte stock WireGuard, and all there is with a stock peer.
+  func ensureHandshakePath(at now: Instant) {
+    if let path = path(.handshake) {
+      if path.route == nil { path.route = handshakeRoute ?? uplinkRoutes.compactMap { $0 }.first }
+      return
+    }
+    guard let route = handshakeRoute ?? uplinkRoutes.compactMap({ $0 }).first else { return }
+    let path = addPath(.handshake, uplink: nil, route: route, at: now)
+    path.isValidated = true
+  }
+
+  // MARK: HELLO
+
+  func receiveHello(_ hello: Hello, on path: BondPath, at now: Instant) {
+    guard hello.minimumVersion <= Hello.currentVersion else { return engine.drops.count(.unknownVersion) }
+    meet(hello, at: now)
+    helloAcknowledgementPending = true
+    helloPath = path
+    controlPending = true
+    activate()
+  }
+
+  func receiveHelloAcknowledgement(_ hello: Hello, at now: Instant) {
+    guard helloDeadline != .distantFuture || helloPending || helloAttempts > 0 else { return engine.drops.count(.unaskedHello) }
+    guard hello.minimumVersion <= Hello.currentVersion else { return engine.drops.count(.unknownVersion) }
+    helloDeadline = .distantFuture
+    helloPending = false
+    helloAttempts = 0
+    meet(hello, at: now)
+    openUplinks(at: now)
+    activate()
+  }
+
+  private func meet(_ hello: Hello, at now: Instant) {
+    if let known = remoteBootID, known != hello.bootID || kind != .bond { reset(at: now) }
+    remoteBootID = hello.bootID
+    remoteShardCount = Int(hello.shardCount)
+    remoteFeatures = hello.features
+    guard kind != .bond else { return }
+    kind = .bond
+    for session in [current, previous, next] { session?.keys.allowsPaths = true }
+    if let path = path(.handshake) { takeFacts(path, at: now) }
+    engine.events.append(.peerKind(id, .bond))
+  }
+
+  /// Three questions unanswered: the peer is no Causeway, or forgot that it was.
+  func helloUnanswered(at now: Instant) {
+    helloDeadline = .distantFuture
+    helloAttempts = 0
+    if kind == .bond {
+      localBootID &+= 1
+      reset(at: now)
+    }
+    if kind != .stock {
+      kind = .stock
+      engine.events.append(.peerKind(id, .stock))
+    }
+    for session in [current, previous, next] { session?.keys.allowsPaths = false }
+    ensureHandshakePath(at: now)
+  }
+
+  /// The peer counts as new: nothing of the bond's state holds any more. What waits to be sent stays.
+  func reset(at now: Instant) {
+    for path in paths { takeInFlight(path, at: now) }
+    while let slot = resends.popFirst(engine.pool) { engine.pool.give(slot) }
+    for (slot, _) in copies { engine.pool.give(slot) }
+    copies.removeAll(keepingCapacity: true)
+    redundant.removeAll(keepingCapacity: true)
+    redundantPaths = 0
+    let route = path(.handshake)?.route ?? handshakeRoute
+    paths.removeAll()
+    views.removeAll()
+    pathIndex = InlineArray(repeating: -1)
+    scheduler = AnyScheduler(engine.configuration.scheduler)
+    stamper.reset()
+    order.reset(at: now)
+    while let slot = order.nextReleased() { engine.deliver(slot) }
+    skips.removeAll(keepingCapacity: true)
+    suspicions.removeAll(keepingCapacity: true)
+    parameters = OrderParameters(holdLimitMicroseconds: 0, memoryByteCount: 0)
+    remotePathsSequence = nil
+    pathsAcknowledged = true
+    kind = .unknown
+    for session in [current, previous, next] { session?.keys.allowsPaths = false }
+    if let route {
+      handshakeRoute = route
+      ensureHandshakePath(at: now)
+    }
+  }
+}

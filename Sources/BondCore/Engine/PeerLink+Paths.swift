@@ -1,0 +1,274 @@
+import CausewayBase
+import CausewayPaths
+import CausewayWire
+
+// Paths: opened, proved, followed when they move, judged, closed.
+
+extension PeerLink {
+  /// This side numbers the paths it opens: even ids for the smaller static key, odd for the other; 0 is the handshake's.
+  func ownPathID(uplink: Int) -> PathID? {
+    let parity = engine.configuration.identity.publicKey < settings.publicKey ? 0 : 1
+    let number = uplink * engine.configuration.shardCount + engine.configuration.shard + (parity == 0 ? 1 : 0)
+    let raw = 2 * number + parity
+    return raw < PathID.limit ? PathID(UInt8(raw)) : nil
+  }
+
+  func isOwn(_ id: PathID) -> Bool {
+    id != .handshake && (id.rawValue & 1 == 0) == (engine.configuration.identity.publicKey < settings.publicKey)
+  }
+
+  @discardableResult
+  func addPath(_ id: PathID, uplink: Int?, route: Route?, at now: Instant) -> BondPath {
+    let path = BondPath(id: id, uplink: uplink, route: route, challenge: engine.drawChallenge(), innerMTU: engine.configuration.innerMTU, at: now)
+    if let uplink, uplink < settings.uplinks.count {
+      path.weight = settings.uplinks[uplink].weight
+      path.preference = settings.uplinks[uplink].preference
+    }
+    pathIndex[Int(id.rawValue)] = Int8(paths.count)
+    paths.append(path)
+    scheduler.reset(paths.count - 1)
+    applyRateLimit(path)
+    engine.events.append(.pathOpened(self.id, id, uplink: uplink))
+    takeFacts(path, at: now)
+    return path
+  }
+
+  /// Opens a path for each uplink that has a route.
+  func openUplinks(at now: Instant) {
+    guard kind == .bond else { return }
+    var opened = false
+    for (uplink, route) in uplinkRoutes.enumerated() {
+      guard let route, let id = ownPathID(uplink: uplink), path(id) == nil else { continue }
+      addPath(id, uplink: uplink, route: route, at: now)
+      opened = true
+    }
+    if opened { tellPaths(at: now) }
+  }
+
+  /// A path that the peer opens with its first packet on it.
+  func acceptPath(_ id: PathID, from route: Route, at now: Instant) -> BondPath? {
+    if id == .handshake {
+      handshakeRoute = route
+      ensureHandshakePath(at: now)
+      return path(.handshake)
+    }
+    guard kind == .bond, !isOwn(id) else { return nil }
+    return addPath(id, uplink: nil, route: route, at: now)
+  }
+
+  /// An authentic packet came from somewhere else than the last: roaming, or the first under new keys.
+  func follow(_ path: BondPath, _ session: Session, _ counter: UInt64, _ route: Route, _ count: Int, at now: Instant) {
+    if path.newestEpoch != session.epoch {
+      guard Int32(bitPattern: session.epoch &- path.newestEpoch) > 0 else { return }
+      path.newestEpoch = session.epoch
+      path.newestCounter = counter
+      if path.route == route { return }
+    } else if counter < path.newestCounter {
+      return
+    }
+    guard let old = path.route else {
+      path.route = route
+      return
+    }
+    if old.hasSameFarEnd(as: route) {
+      path.route = route  // another of our own addresses: answer from there
+      return
+    }
+    if kind != .bond || path.id == .handshake {
+      // The stock rule: the newest authentic packet tells where the peer is.
+      path.route = route
+      handshakeRoute = route
+      engine.events.append(.pathMoved(id, path.id, route))
+      return
+    }
+    if path.uplink != nil { return }  // we chose where it goes
+    if let candidate = path.candidate, candidate.route.hasSameFarEnd(as: route) { return }
+    path.candidate = BondPath.Candidate(
+      route: route, challenge: engine.drawChallenge(), deadline: now, probesLeft: BondPath.candidateProbes, isPending: true)
+    controlPending = true
+  }
+
+  /// The new address proved itself.
+  func move(_ path: BondPath, to route: Route, at now: Instant) {
+    if let old = path.route, old.isStream, old.socket != route.socket { engine.events.append(.closeStream(socket: old.socket)) }
+    path.route = route
+    path.isValidated = true
+    path.isBlocked = false
+    path.sender.interfaceUp(at: now)
+    engine.events.append(.pathMoved(id, path.id, route))
+    becameUsable(path, at: now)
+    takeFacts(path, at: now)
+  }
+
+  func becameUsable(_ path: BondPath, at now: Instant) {
+    everUsable = true
+    updateBacklogLimit()
+    activate()
+  }
+
+  func close(_ path: BondPath, at now: Instant) {
+    guard !path.isClosing else { return }
+    path.isClosing = true
+    takeInFlight(path, at: now)
+    if let route = path.route, route.isStream { engine.events.append(.closeStream(socket: route.socket)) }
+    let index = Int(pathIndex[Int(path.id.rawValue)])
+    guard index >= 0 else { return }
+    paths.remove(at: index)
+    pathIndex = InlineArray(repeating: -1)
+    for (place, path) in paths.enumerated() { pathIndex[Int(path.id.rawValue)] = Int8(place) }
+    for place in 0...paths.count { scheduler.reset(place) }
+    redundantPaths = 0
+  }
+
+  /// The smaller of what the owner of this side and the peer allow.
+  func applyRateLimit(_ path: BondPath) {
+    let own = path.uplink.flatMap { $0 < settings.uplinks.count ? settings.uplinks[$0].rateUp : nil } ?? 0
+    if own > 0 {
+      path.sender.rateLimit = .fixed(own / 8)
+    } else if path.remoteRateLimit > 0 {
+      path.sender.rateLimit = .fixed(path.remoteRateLimit / 8)
+    } else {
+      path.sender.rateLimit = .none
+    }
+    path.sender.weight = UInt16(clamping: path.weight)
+    path.sender.preference = UInt8(clamping: path.preference)
+  }
+
+  // MARK: Health
+
+  func takeFacts(_ path: BondPath, at now: Instant) {
+    while let fact = path.sender.nextFact() {
+      switch fact {
+      case .sendProbe(let id):
+        path.pendingProbe = id
+        controlPending = true
+      case .changed(let change): changed(path, change, at: now)
+      }
+    }
+  }
+
+  private func changed(_ path: BondPath, _ change: PathChange, at now: Instant) {
+    path.statistics.transitions &+= 1
+    engine.events.append(.pathChanged(id, path.id, change))
+    if change.to == .unstable || change.to == .lost {
+      takeInFlight(path, at: now)
+      if change.from == .normal, change.reason != .suspectedByPeer {
+        let reason: Suspicion.Reason =
+          switch change.reason {
+          case .dataUnacknowledged: .unacknowledged
+          case .interfaceDown: .interfaceDown
+          default: .probesUnanswered
+          }
+        if suspicions.count < PathID.limit { suspicions.append(Suspicion(path: path.id, reason: reason)) }
+        controlPending = true
+      }
+      if change.to == .lost, let uplink = path.uplink { engine.events.append(.uplinkLost(id, uplink: uplink)) }
+    }
+    updateBacklogLimit()
+    if change.to == .lost, !paths.contains(where: { $0.isUsable }) {
+      // The peer may have been restarted and know our keys no more.
+      allPathsDeadSince = now
+      if let lastHandshake, now.nanoseconds(since: lastHandshake) > 5_000_000_000 { wantHandshake(at: now) }
+    } else if change.to == .normal {
+      allPathsDeadSince = nil
+    }
+    activate()
+  }
+
+  /// Gives up what is in flight on a path that is set aside; it goes out again elsewhere.
+  func takeInFlight(_ path: BondPath, at now: Instant) {
+    path.sender.takeAllInFlight(into: &engine.outcome)
+    applyOutcome(at: now)
+  }
+
+  /// Bytes that may wait: what all paths carry in the time of the limit, at least enough for a burst of a few flows.
+  func updateBacklogLimit() {
+    var rate: UInt64 = 0
+    for path in paths where path.isUsable { rate &+= path.sender.capacityBytesPerSecond }
+    let limits = engine.configuration.limits
+    let worth = Int(min(Double(rate) * limits.backlog.inSeconds, Double(limits.backlogByteCount)))
+    queue.byteLimit = max(Self.minimumBacklog, worth)
+  }
+
+  /// Bytes of backlog that are always allowed: eight reads of 64 KiB.
+  static let minimumBacklog = 512 * 1024
+
+  // MARK: Time
+
+  /// When this peer wants to be called, as far as time alone decides.
+  func updateDeadline(at now: Instant) {
+    var deadline = timers.nextDeadline ?? .distantFuture
+    deadline = min(deadline, helloDeadline)
+    if kind == .bond {
+      if let due = order.nextDeadline { deadline = min(deadline, due) }
+      if let due = current?.acknowledgementDue { deadline = min(deadline, due) }
+      if let due = previous?.acknowledgementDue { deadline = min(deadline, due) }
+      if !queue.isEmpty || stash != .none || !resends.isEmpty { deadline = min(deadline, sendWait) }
+      if !pathsAcknowledged { deadline = min(deadline, pathsDeadline) }
+      for path in paths {
+        deadline = min(deadline, path.sender.nextDeadline)
+        if let candidate = path.candidate { deadline = min(deadline, candidate.deadline) }
+      }
+    }
+    for session in [current, previous, next] { if let session { deadline = min(deadline, session.keys.rejectedAt) } }
+    self.deadline = deadline
+  }
+
+  func advance(to now: Instant) {
+    advanceKeys(at: now)
+    guard kind == .bond else { return }
+    if let due = order.nextDeadline, due <= now {
+      order.advance(to: now)
+      while let slot = order.nextReleased() { engine.deliver(slot) }
+    }
+    if !pathsAcknowledged, pathsDeadline <= now { controlPending = true }
+    var alive = 0
+    for path in paths where path.isUsable { alive += 1 }
+    for path in paths {
+      if path.sender.nextDeadline <= now {
+        path.sender.advance(to: now, anotherPathAlive: alive > (path.isUsable ? 1 : 0), into: &engine.outcome)
+        applyOutcome(at: now)
+        takeFacts(path, at: now)
+      }
+      if let candidate = path.candidate, candidate.deadline <= now {
+        path.candidate?.isPending = candidate.probesLeft > 0
+        if candidate.probesLeft <= 0 { path.candidate = nil }
+        controlPending = true
+      }
+    }
+    if !resends.isEmpty { abandonLate(at: now) }
+  }
+
+  private func advanceKeys(at now: Instant) {
+    if let deadline = timers.nextDeadline, deadline <= now { timers.advance(to: now) }
+    applyTimers(at: now)
+    if helloDeadline <= now {
+      if helloAttempts >= Self.helloLimit { helloUnanswered(at: now) } else { helloPending = true; controlPending = true; helloDeadline = .distantFuture }
+    }
+    if let session = previous, !session.keys.isUsable(at: now) {
+      retire(session)
+      previous = nil
+    }
+    if let session = next, !session.keys.isUsable(at: now) {
+      retire(session)
+      next = nil
+    }
+    if let session = current, !session.keys.isUsable(at: now) {
+      retire(session)
+      current = nil
+    }
+  }
+
+  func applyTimers(at now: Instant) {
+    let due = timers.take()
+    guard !due.isEmpty else { return }
+    if due.contains(.forgetSourceAddress) { path(.handshake)?.route?.local = .unspecified }
+    if due.contains(.sendKeepalive) {
+      keepalivePending = true
+      if current == nil { wantHandshake(at: now) }
+    }
+    if due.contains(.initiateHandshake) { wantHandshake(at: now) }
+    if due.contains(.eraseKeys) { eraseKeys() }
+    activate()
+  }
+}

@@ -1,0 +1,284 @@
+import CausewayBase
+import CausewayPaths
+import CausewayWire
+
+// What becomes of packets that are under way: acknowledged, lost and sent again, sent twice, given up.
+//
+// A slot with a sequence number is in exactly one of these conditions: `copies > 0` (datagrams under way hold it), queued in `resends`,
+// or in `copies`/`redundant` (which count as copies). When the last hold goes it returns to the pool.
+
+extension PeerLink {
+  /// Applies what `engine.outcome` says. Tokens are slots, or control tokens above `ControlToken.first`.
+  func applyOutcome(at now: Instant) {
+    for token in engine.outcome.acknowledged {
+      if token >= ControlToken.first { controlAcknowledged(token) } else { acknowledged(token) }
+    }
+    for token in engine.outcome.lost {
+      if token >= ControlToken.first { controlLost(token) } else { lost(token, at: now) }
+    }
+    engine.outcome.removeAll()
+  }
+
+  @inline(__always) private func acknowledged(_ slot: PacketSlot) {
+    let pool = engine.pool
+    var info = pool[slot]
+    info.copies &-= 1
+    if info.flags.contains(.fragmented) {
+      // Whole only when every piece arrived.
+      pool[slot] = info
+      if info.copies == 0 { info.flags.contains(.damaged) ? requeue(slot) : retire(slot) }
+      return
+    }
+    if !info.flags.contains(.settled) {
+      info.flags.insert(.settled)
+      stamper.settle(bucket: UInt8(truncatingIfNeeded: info.flowHash))
+    }
+    pool[slot] = info
+    if info.copies == 0 && !info.flags.contains(.queued) { pool.give(slot) }
+  }
+
+  /// The last hold of a slot went.
+  private func retire(_ slot: PacketSlot) {
+    let info = engine.pool[slot]
+    if !info.flags.contains(.settled) { stamper.settle(bucket: UInt8(truncatingIfNeeded: info.flowHash)) }
+    engine.pool.give(slot)
+  }
+
+  func lost(_ slot: PacketSlot, at now: Instant) {
+    let pool = engine.pool
+    pool[slot].copies &-= 1
+    if pool[slot].flags.contains(.fragmented) { pool[slot].flags.insert(.damaged) }
+    let info = pool[slot]
+    guard info.copies == 0, !info.flags.contains(.queued) else { return }
+    if info.flags.contains(.settled) { return pool.give(slot) }
+    if engine.configuration.repairs { requeue(slot) } else { abandon(slot) }
+  }
+
+  private func requeue(_ slot: PacketSlot) {
+    engine.pool[slot].flags.insert(.queued)
+    engine.pool[slot].flags.remove(.damaged)
+    resends.append(slot, engine.pool)
+  }
+
+  /// Nobody need wait for it any more: the receiver is told, so that what it holds back comes free.
+  func abandon(_ slot: PacketSlot) {
+    let info = engine.pool[slot]
+    let bucket = UInt8(truncatingIfNeeded: info.flowHash)
+    statistics.abandonedPackets &+= 1
+    noteSkip(Skip(bucket: bucket, sequence: info.sequence))
+    retire(slot)
+  }
+
+  static let skipLimit = 64
+
+  private func noteSkip(_ skip: Skip) {
+    for index in skips.indices where skips[index].bucket == skip.bucket {
+      if Int32(bitPattern: skip.sequence &- skips[index].sequence) > 0 { skips[index] = skip }
+      return
+    }
+    if skips.count < Self.skipLimit { skips.append(skip) }  // beyond it the receiver's own limit ends its wait
+    controlPending = true
+  }
+
+  /// Resends that no path will take in time are given up.
+  func abandonLate(at now: Instant) {
+    let limit = UInt64(engine.configuration.limits.repairDeadline.wholeNanoseconds)
+    while resends.head != .none, now.nanoseconds(since: engine.pool[resends.head].sentAt) > limit {
+      guard let slot = resends.popFirst(engine.pool) else { return }
+      engine.pool[slot].flags.remove(.queued)
+      if engine.pool[slot].flags.contains(.settled) {
+        if engine.pool[slot].copies == 0 { engine.pool.give(slot) }
+      } else if engine.pool[slot].copies == 0 {
+        abandon(slot)
+      }
+    }
+  }
+
+  /// Lost packets again, each on the path where it arrives first.
+  func nextResendRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
+    abandonLate(at: now)
+    guard !resends.isEmpty else { return nil }
+    let pool = engine.pool
+    refreshViews(at: now)
+    let head = pool[resends.head].length + overhead
+    guard let index = earliestIndex(byteCount: head, at: now) else { return nil }
+    let path = paths[index]
+    guard let route = path.route else { return nil }
+    var run = OutgoingRun(route: route, byteCount: 0, segmentByteCount: 0, datagramCount: 0)
+    let byteLimit = min(capacity, max(path.sender.runByteLimit, 2048))
+    while resends.head != .none, run.datagramCount < Self.runDatagramLimit {
+      let slot = resends.head
+      let datagram = datagramByteCount(pool[slot].length)
+      if pool[slot].flags.contains(.settled) {  // an acknowledgement came late
+        _ = resends.popFirst(pool)
+        pool[slot].flags.remove(.queued)
+        if pool[slot].copies == 0 { pool.give(slot) }
+        continue
+      }
+      if datagram > path.datagramLimit {
+        if run.datagramCount > 0 { break }
+        _ = resends.popFirst(pool)
+        pool[slot].flags.remove(.queued)
+        statistics.resentPackets &+= 1
+        return unsafe fillFragments(session, path, route, slot, output, capacity, now)
+      }
+      if run.datagramCount == 0 {
+        run.segmentByteCount = datagram
+        run.trafficClass = outerTrafficClass(pool[slot])
+      } else if datagram > run.segmentByteCount || run.byteCount + datagram > byteLimit {
+        break
+      }
+      _ = resends.popFirst(pool)
+      pool[slot].flags.remove(.queued)
+      pool[slot].flags.remove(.fragmented)
+      pool[slot].flags.insert(.resent)
+      unsafe seal(session, path, slot, to: output + run.byteCount, isCopy: true, at: now)
+      statistics.resentPackets &+= 1
+      run.byteCount += datagram
+      run.datagramCount += 1
+      if datagram < run.segmentByteCount { break }
+    }
+    guard run.datagramCount > 0 else { return nil }
+    let views = views
+    scheduler.sent(run.byteCount, on: index, views.span)
+    finish(run, path, at: now)
+    return run
+  }
+
+  /// The usable path on which so many bytes arrive first, its pace and queue included, though not its budget: a repair goes before
+  /// everything else. Nil when no path is usable.
+  func earliestIndex(byteCount: Int, at now: Instant, except avoided: Int = -1) -> Int? {
+    var best: Int?
+    var bestTime = UInt64.max
+    for index in views.indices where views[index].isUsable && index != avoided {
+      let view = views[index]
+      let wait = view.nextSend.nanoseconds(since: now)
+      let service = UInt64(byteCount) &* 1_000_000_000 / max(view.capacity, 1)
+      let time = wait &+ service &+ view.smoothedRoundTrip / 2
+      if time < bestTime {
+        bestTime = time
+        best = index
+      }
+    }
+    return best
+  }
+
+  // MARK: Second copies
+
+  static let copyByteLimit = 200
+  static let copyQueueLimit = 32
+
+  /// A small urgent packet goes a second time when another path has nothing better to do.
+  @inline(__always) func considerCopy(_ slot: PacketSlot, _ path: BondPath, _ now: Instant) {
+    let info = engine.pool[slot]
+    guard info.flags.contains(.urgent), info.length <= Self.copyByteLimit, engine.configuration.duplicates, views.count > 1 else { return }
+    planCopy(slot, path, now)
+  }
+
+  private func planCopy(_ slot: PacketSlot, _ path: BondPath, _ now: Instant) {
+    guard copies.count < Self.copyQueueLimit else { return }
+    let own = Int(pathIndex[Int(path.id.rawValue)])
+    guard let index = earliestIndex(byteCount: Self.copyByteLimit, at: now, except: own), views[index].isReady(at: now),
+      paths[index].datagramLimit >= datagramByteCount(engine.pool[slot].length)
+    else { return }
+    engine.pool[slot].copies &+= 1
+    copies.append((slot, paths[index].id))
+  }
+
+  func nextCopy(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
+    while let (slot, id) = copies.popLast() {
+      let pool = engine.pool
+      pool[slot].copies &-= 1  // the plan's hold; the datagram takes its own
+      guard let path = path(id), path.isUsable, let route = path.route, !pool[slot].flags.contains(.settled) else {
+        releaseIfUnheld(slot)
+        continue
+      }
+      let datagram = datagramByteCount(pool[slot].length)
+      unsafe seal(session, path, slot, to: output, isCopy: true, at: now)
+      statistics.copiesSent &+= 1
+      var run = OutgoingRun(route: route, byteCount: datagram, segmentByteCount: datagram, datagramCount: 1)
+      run.trafficClass = outerTrafficClass(pool[slot])
+      finish(run, path, at: now)
+      return run
+    }
+    return nil
+  }
+
+  func releaseIfUnheld(_ slot: PacketSlot) {
+    let info = engine.pool[slot]
+    guard info.copies == 0, !info.flags.contains(.queued) else { return }
+    if info.flags.contains(.settled) { engine.pool.give(slot) } else { requeue(slot) }
+  }
+
+  // MARK: Redundant
+
+  static let redundantRunLimit = 16
+
+  /// Takes the packets of the next run that every path of `mask` is to carry.
+  func takeRedundant(_ mask: UInt64, at now: Instant) {
+    guard redundant.isEmpty else { return }
+    while redundant.count < Self.redundantRunLimit, let slot = takePacket(at: now) {
+      number(slot)
+      engine.pool[slot].copies &+= 1  // held by the list
+      redundant.append(slot)
+    }
+    redundantPaths = redundant.isEmpty ? 0 : mask
+    redundantNext = 0
+  }
+
+  /// One path's copy of the run, or of as much of it as has one length.
+  func nextRedundantRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
+    let pool = engine.pool
+    while redundantPaths != 0 {
+      let index = redundantPaths.trailingZeroBitCount
+      guard index < paths.count, let route = paths[index].route, redundantNext < redundant.count else {
+        redundantPaths &= redundantPaths - 1
+        redundantNext = 0
+        continue
+      }
+      let path = paths[index]
+      var run = OutgoingRun(route: route, byteCount: 0, segmentByteCount: 0, datagramCount: 0)
+      while redundantNext < redundant.count {
+        let slot = redundant[redundantNext]
+        let datagram = datagramByteCount(pool[slot].length)
+        if datagram > path.datagramLimit {
+          if run.datagramCount > 0 { break }
+          redundantNext += 1
+          if let fragments = unsafe fillFragments(session, path, route, slot, output, capacity, now) { return fragments }
+          continue
+        }
+        if run.datagramCount == 0 {
+          run.segmentByteCount = datagram
+          run.trafficClass = outerTrafficClass(pool[slot])
+        } else if datagram > run.segmentByteCount || run.byteCount + datagram > capacity {
+          break
+        }
+        unsafe seal(session, path, slot, to: output + run.byteCount, isCopy: true, at: now)
+        redundantNext += 1
+        run.byteCount += datagram
+        run.datagramCount += 1
+        if datagram < run.segmentByteCount { break }
+      }
+      if run.datagramCount > 0 {
+        statistics.copiesSent &+= UInt64(run.datagramCount)
+        finish(run, path, at: now)
+        return run
+      }
+    }
+    for slot in redundant {
+      pool[slot].copies &-= 1
+      releaseIfUnheld(slot)
+    }
+    redundant.removeAll(keepingCapacity: true)
+    return nil
+  }
+}
+
+/// Tokens of control packets, above every slot number.
+enum ControlToken {
+  static let first: UInt32 = 0xFFFF_FF00
+  static let plain: UInt32 = 0xFFFF_FF00
+  static let paths: UInt32 = 0xFFFF_FF01
+  static let parameters: UInt32 = 0xFFFF_FF02
+  static let suspicion: UInt32 = 0xFFFF_FF03
+}

@@ -1,0 +1,312 @@
+import CausewayBase
+
+/// What a path carries in our direction, learned from acknowledgements: how fast data arrive, how much longer they take than when the
+/// path is empty, and what is lost. It is a shaper, not a second congestion control: it finds the rate at which the path's own queue
+/// stays a few milliseconds long, so that the backlog waits in the bond's fair queue instead.
+///
+/// Time is cut into rounds (below). A round is *busy* when most of what it acknowledges was sent while the path was its own limit; only
+/// busy rounds say anything about capacity, and nothing else lowers an estimate.
+///
+/// - Start: the rate doubles each round until a queue shows, losses pass the allowance, or three rounds deliver no more than the last.
+/// - No queue: the greater of estimate and delivered rate D, times 1 + g; g starts at 2 % and grows by a quarter each such round up to
+///   25 %, so that a path that became ten times faster is found in about a second.
+/// - A queue of q stands: D *is* the capacity. The rate is D × (1 + (T − q) / H), T the queue to keep, H a few round trips: a
+///   proportional controller, damped as H exceeds the loop's delay four times.
+/// - Losses of busy rounds above 2 % and above twice what the path loses anyhow: max(D, 0.7 × estimate).
+/// - As a queue that always stands would in time be taken for the path's own delay, every five seconds without an empty queue the path
+///   is sent at half its rate for as long as it takes to empty it. What remains then is the path's delay. The same is tried when a queue
+///   resists the law for long: a path whose delay rose is told from one whose queue grew, and gets its rate back.
+struct CapacityEstimator: Sendable {
+  /// Assumed before anything is known: 10 Mbit/s.
+  static let initialRate = 1_250_000.0
+  /// 64 kbit/s. Nothing makes an estimate lower.
+  static let minimumRate = 8_000.0
+  /// 200 Gbit/s: a hostile peer's acknowledgements make it no higher.
+  static let maximumRate = 25_000_000_000.0
+  /// The queue to keep on the path, in nanoseconds, beside what jitter asks for.
+  static let targetQueue = 5_000_000.0
+  /// Less than this is no queue.
+  static let visibleQueue = 1_500_000.0
+  /// Rounds are at least so long, in nanoseconds; at the start, while rates double, less.
+  static let minimumRound: UInt64 = 20_000_000
+  static let minimumStartRound: UInt64 = 2_000_000
+  static let roundPacketCount = 8
+  /// A round with fewer packets ends after this.
+  static let maximumRound: UInt64 = 500_000_000
+  /// Share of a round's bytes that makes it busy.
+  static let busyShare = 0.75
+  static let minimumGrowth = 0.02
+  static let maximumGrowth = 0.25
+  /// Congestion marks on more than this share of a round count as a queue.
+  static let markShare = 0.05
+  /// In the start, so many late samples in a row end it before the round does.
+  static let lateSampleLimit = 4
+
+  /// What the path is thought to carry, in bytes per second.
+  private(set) var rate = CapacityEstimator.initialRate
+  /// What it is sent at; less than `rate` while it is drained.
+  private(set) var pace = CapacityEstimator.initialRate
+  /// Delivered rate of the newest round, busy or not.
+  private(set) var delivered = 0.0
+  /// The newest round's least queueing delay, in nanoseconds.
+  private(set) var queue = 0.0
+  private(set) var isStarting = true
+  private(set) var roundCount = 0
+  private(set) var oneWay = OneWayDelay()
+  private(set) var losses = LossWindow()
+  var limit = RateLimit.none { didSet { apply() } }
+
+  private var round = Round()
+  private var lastArrival = Int64.min
+  private var lastCongestionCount: UInt32 = 0
+  private var growth = CapacityEstimator.minimumGrowth
+  /// Capacity while a queue stands: mean of the delivered rates.
+  private var queueRate = 0.0
+  private var outlierCount = 0
+  private var bestStartRate = 0.0
+  private var flatRounds = 0
+  private var lateSamples = 0
+  private var isAfterIdle = true
+  private var idleEndedAt: UInt64 = 0
+  private var drain = QueueDrain()
+
+  private struct Round: Sendable, BitwiseCopyable {
+    var isOpen = false
+    var startedAt: UInt64 = 0
+    var arrivalStart: Int64 = 0
+    var byteCount = 0
+    var packetCount = 0
+    var limitedByteCount = 0
+    var leastDelay = Int64.max
+    var markedCount = 0
+  }
+
+  init() {}
+
+  /// Allowance for jitter: the least delay of a few samples scatters about so much.
+  private var margin: Double { Double(min(oneWay.jitter, 50_000_000)) / 2 }
+
+  /// The queue that the law keeps, in nanoseconds.
+  var target: Double { Self.targetQueue + margin }
+
+  /// Bytes that may be in flight: capacity × (least round trip, 10 ms, the queue kept, the peer's wait before it acknowledges) and three
+  /// runs. It is the safety net below the pace: whatever the estimate's error, the path's queue is bounded at once.
+  func budget(_ roundTrip: RoundTripEstimator, runByteCount: Int) -> Int {
+    let wait = min(10_000_000, max(2_000_000, Double(roundTrip.smoothed) / 8))
+    let span = Double(roundTrip.minimum) + 10_000_000 + target + margin + wait
+    return Int(min(rate * span / 1e9, 4e12)) &+ 3 &* runByteCount
+  }
+
+  // MARK: Feeds
+
+  /// The path sends again after it had nothing to do: what arrives next begins a round and is not measured itself.
+  mutating func resumed(at now: Instant) {
+    isAfterIdle = true
+    idleEndedAt = now.nanoseconds
+  }
+
+  /// The path came back from suspicion or loss: seven tenths of the estimate, and a quick look whether it still holds.
+  mutating func returned(afterLoss: Bool, at now: Instant) {
+    rate *= 0.7
+    growth = 0.1
+    if afterLoss {
+      isStarting = true
+      bestStartRate = 0
+      flatRounds = 0
+      oneWay.forgetBase()
+      rate = min(rate, Self.initialRate * 8)
+    }
+    round = Round()
+    drain = QueueDrain()
+    queueRate = 0
+    resumed(at: now)
+    apply()
+  }
+
+  /// Folds in one acknowledgement.
+  /// - Returns: True when the path's own delay turned out to have changed: the least round trip should be learned anew.
+  mutating func acknowledged(
+    _ amount: AcknowledgedAmount, arrivalMicroseconds: UInt32, congestionCount: UInt32, _ roundTrip: RoundTripEstimator,
+    at now: Instant
+  ) -> Bool {
+    var baseMoved = false
+    losses.add(amount)
+    round.byteCount &+= amount.byteCount
+    round.packetCount &+= amount.packetCount
+    round.limitedByteCount &+= amount.limitedByteCount
+    guard let sentAt = amount.largestSentAt else { return false }
+    let arrival = oneWay.unwrap(arrivalMicroseconds)
+    let delay = oneWay.update(sentAt: Instant(nanoseconds: sentAt), arrival: arrival, at: now)
+    round.leastDelay = min(round.leastDelay, delay)
+    round.markedCount &+= Int(min(congestionCount &- lastCongestionCount, 1 << 16))
+    lastCongestionCount = congestionCount
+
+    if isAfterIdle || !round.isOpen {
+      guard sentAt >= idleEndedAt else { return false }
+      isAfterIdle = false
+      open(at: now, arrival: arrival)
+      return false
+    }
+    guard arrival > lastArrival else { return false }
+    lastArrival = arrival
+    if drain.isActive {
+      baseMoved = follow(sentAt: sentAt, delay: delay, at: now)
+      if drain.isActive { return baseMoved }
+      open(at: now, arrival: arrival)
+      return baseMoved
+    }
+    let hurry = isStarting && isLate(delay)
+    let length = isStarting ? max(Self.minimumStartRound, roundTrip.smoothed) : max(Self.minimumRound, roundTrip.smoothed / 4 * 3)
+    let age = now.nanoseconds &- round.startedAt
+    let span = arrival &- round.arrivalStart
+    let enough = round.packetCount >= Self.roundPacketCount || age >= Self.maximumRound
+    guard (age >= length && enough && span >= Int64(length / 4)) || (hurry && span >= 1_000_000) else { return false }
+    finish(span: Double(span), length: Double(length), hurry: hurry, roundTrip, at: now)
+    open(at: now, arrival: arrival)
+    return false
+  }
+
+  /// Losses that a timer found.
+  mutating func lost(_ amount: AcknowledgedAmount) { losses.add(amount) }
+
+  /// Ends the slow part of a drain, so that the pace does not wait for an acknowledgement.
+  mutating func advance(to now: Instant) {
+    if pace < rate && now.nanoseconds >= drain.slowUntil { apply(at: now) }
+  }
+
+  /// When the pace changes by itself.
+  var nextDeadline: Instant { pace < rate ? Instant(nanoseconds: drain.slowUntil) : .distantFuture }
+
+  // MARK: Rounds
+
+  private mutating func open(at now: Instant, arrival: Int64) {
+    round = Round()
+    round.isOpen = true
+    round.startedAt = now.nanoseconds
+    round.arrivalStart = arrival
+    lastArrival = arrival
+  }
+
+  /// In the start: a few samples in a row beyond twice the target, so that doubling stops within a round trip of the first queue.
+  private mutating func isLate(_ delay: Int64) -> Bool {
+    if Double(delay &- oneWay.base) > 2 * target + 2 * margin {
+      lateSamples += 1
+    } else {
+      lateSamples = 0
+    }
+    return lateSamples >= Self.lateSampleLimit
+  }
+
+  private mutating func finish(
+    span: Double, length: Double, hurry: Bool, _ roundTrip: RoundTripEstimator, at now: Instant
+  ) {
+    roundCount += 1
+    delivered = Double(round.byteCount) / span * 1e9
+    queue = round.leastDelay == .max ? 0 : max(0, Double(round.leastDelay &- oneWay.base))
+    if hurry { queue = max(queue, Double(oneWay.queueing)) }
+    let busy = Double(round.limitedByteCount) >= Self.busyShare * Double(round.byteCount) && round.byteCount > 0
+    if queue <= Self.visibleQueue + margin { drain.emptied(at: now) }
+    if losses.isDue(roundTrip, at: now), losses.judge(at: now) {
+      rate = max(delivered, 0.5 * rate)
+      growth = Self.minimumGrowth
+      isStarting = false
+    }
+    if busy {
+      if Double(round.markedCount) > Self.markShare * Double(round.packetCount) { queue = max(queue, target * 1.5) }
+      if isStarting { start(hurry: hurry) }
+      if !isStarting { steer(length: length, roundTrip) }
+      considerDrain(roundTrip, at: now)
+    }
+    apply(at: now)
+  }
+
+  private mutating func start(hurry: Bool) {
+    if hurry || queue > target {
+      isStarting = false
+      lateSamples = 0
+      return
+    }
+    if delivered > 1.25 * bestStartRate {
+      bestStartRate = delivered
+      flatRounds = 0
+    } else {
+      flatRounds += 1
+      if flatRounds >= 3 {
+        isStarting = false
+        rate = max(delivered, min(rate, 1.1 * bestStartRate))
+        return
+      }
+    }
+    rate = min(2 * rate, max(rate, 2.5 * delivered))
+  }
+
+  private mutating func steer(length: Double, _ roundTrip: RoundTripEstimator) {
+    guard queue > Self.visibleQueue + margin else {
+      queueRate = 0
+      let ceiling = 1.6 * delivered
+      let base = max(rate, min(delivered, 1.5 * rate))
+      if base < ceiling { rate = max(base, min(base * (1 + growth), ceiling)) }
+      growth = min(growth * 1.25, Self.maximumGrowth)
+      return
+    }
+    growth = Self.minimumGrowth
+    smoothQueueRate()
+    let horizon = max(100_000_000, 3 * (Double(roundTrip.smoothed) + length))
+    let correction = min(0.05, max(-0.5, (target - queue) / horizon))
+    rate = max(queueRate * (1 + correction), 0.5 * rate)
+  }
+
+  private mutating func smoothQueueRate() {
+    if queueRate == 0 {
+      queueRate = delivered
+      outlierCount = 0
+      return
+    }
+    let isOutlier = abs(delivered - queueRate) > 0.25 * queueRate
+    outlierCount = isOutlier ? outlierCount + 1 : 0
+    if outlierCount >= 2 {
+      queueRate = delivered
+      outlierCount = 0
+    } else {
+      queueRate += (delivered - queueRate) / 4
+    }
+  }
+
+  // MARK: Drains
+
+  private mutating func considerDrain(_ roundTrip: RoundTripEstimator, at now: Instant) {
+    guard !isStarting, case .none = drain.phase else { return }
+    let patience = max(200_000_000, 2 * roundTrip.smoothed)
+    drain.watch(queue: queue, resistsAbove: 3 * target, patience: patience, rate: rate, at: now)
+  }
+
+  private mutating func follow(sentAt: UInt64, delay: Int64, at now: Instant) -> Bool {
+    var moved = false
+    if let verdict = drain.sample(sentAt: sentAt, delay: delay, base: oneWay.base, at: now) {
+      if case .base(let least) = verdict {
+        oneWay.reset(base: least, at: now)
+        rate = max(rate, drain.rateBefore)
+        queueRate = 0
+        moved = true
+      }
+    }
+    apply(at: now)
+    return moved
+  }
+
+  // MARK: Bounds
+
+  private mutating func apply() { apply(at: .zero) }
+
+  private mutating func apply(at now: Instant) {
+    switch limit {
+    case .none: break
+    case .ceiling(let ceiling): rate = min(rate, Double(ceiling))
+    case .fixed(let value): rate = Double(value)
+    }
+    rate = min(max(rate, Self.minimumRate), Self.maximumRate)
+    pace = rate
+    if case .fixed = limit { return }
+    if drain.isActive && now.nanoseconds < drain.slowUntil { pace = rate * QueueDrain.gain }
+  }
+}

@@ -1,0 +1,312 @@
+public import CausewayBase
+
+/// Whether a path can be used in our direction: multipath's prober for idle paths, and suspicion by data for paths in use, which sees a
+/// dead path within a few round trips. Feed it what happens and call `advance(to:)` when `nextDeadline` is due; take the facts after
+/// every call. It allocates nothing.
+///
+///     initializing ── echo ──> normal <── ack or echo ── unstable
+///                                │  └── silence of data, lost probe, peer's hint ──^ │
+///     (three probes unanswered,  v                                   three probes unanswered
+///      interface gone)         lost <────────────────────────────────────────────────┘
+///                                └── three probes in a row answered, hold-down over ──> normal
+public struct PathHealth: Sendable {
+  /// Losses in a row that lose a path, successes in a row that recover it (multipath).
+  public static let lossThreshold = 3
+  public static let successThreshold = 3
+  /// An idle path is probed this often.
+  public static let idleProbeInterval: UInt64 = 1_000_000_000
+  /// A suspected path is probed every max(this, srtt/2).
+  public static let suspicionProbeInterval: UInt64 = 20_000_000
+  /// Suspicion is never faster than this.
+  public static let minimumSuspicion: UInt64 = 30_000_000
+  /// The acknowledgement's delay and the slack of both ends that suspicion allows for.
+  public static let suspicionSlack: UInt64 = 20_000_000
+  /// How much later than due a first look at the clock may be before it is taken for our own absence.
+  public static let stallAllowance: UInt64 = 2_000_000
+  /// Lost: the first probes follow each other at this interval, doubling up to `lostProbeInterval`.
+  public static let firstLostProbeInterval: UInt64 = 200_000_000
+  /// Lost: during the first ten minutes, so that the first echo comes well within a second of the path's return.
+  public static let lostProbeInterval: UInt64 = 500_000_000
+  /// How long a path counts as lately lost.
+  public static let latelyLost: UInt64 = 600_000_000_000
+  /// Lost for longer than that.
+  public static let longLostProbeInterval: UInt64 = 5_000_000_000
+  /// More losses than this within `flapWindow` start the hold-down.
+  public static let flapThreshold = 3
+  public static let flapWindow: UInt64 = 60_000_000_000
+  public static let minimumHoldDown: UInt64 = 1_000_000_000
+  public static let maximumHoldDown: UInt64 = 30_000_000_000
+
+  public private(set) var state = PathState.initializing
+  public private(set) var stateSince: Instant
+  /// Zero unless the path flaps; then how long after a loss it can't return, in nanoseconds.
+  public private(set) var holdDown: UInt64 = 0
+  public private(set) var interfaceIsDown = false
+  /// Transitions to `lost` since the start.
+  public private(set) var lossCount = 0
+
+  private var predictor = HoltPredictor()
+  private var probes = ProbeTable()
+  private var facts = FactQueue()
+  private var nextProbeAt: Instant
+  private var lossesInRow = 0
+  private var successesInRow = 0
+  /// Only what was sent after this proves the path.
+  private var proofAfter: Instant = .zero
+  private var lastProofAt: Instant = .zero
+  private var lastSuccessSentAt: UInt64 = 0
+  private var lostProbeInterval = PathHealth.firstLostProbeInterval
+  private var lostSince: Instant = .zero
+  private var recentLosses: (UInt64, UInt64, UInt64) = (0, 0, 0)
+  private var hasBeenNormal = false
+  private var hasReturned = false
+  /// Suspicion that was first seen late: to be confirmed once what waits in our sockets has been read.
+  private var confirmAt: Instant?
+
+  // What the sender knows; kept here so that deadlines can be told without asking.
+  private var smoothedRoundTrip = RoundTripEstimator.initial
+  private var usualLimit = RoundTripEstimator.initial * 3
+  private var silentSince: Instant?
+  /// Whether the path may be suspected by its data: false where it is the only one alive.
+  private var mayBeSuspected = false
+
+  public init(at now: Instant) {
+    stateSince = now
+    nextProbeAt = now
+  }
+
+  /// Silence of data after which the path is suspect: 1.5 × (srtt + 4 var + 20 ms), at least 30 ms. Nanoseconds.
+  public var suspicionTimeout: UInt64 {
+    let limit = usualLimit &+ Self.suspicionSlack
+    return max(Self.minimumSuspicion, limit &+ limit / 2)
+  }
+
+  /// Nanoseconds after which an idle path's probe counts as lost.
+  public var probeTimeout: UInt64 { predictor.timeout }
+
+  // MARK: Facts
+
+  /// The next thing to do or tell, in order; nil when there is none.
+  public mutating func nextFact() -> PathFact? { facts.take() }
+
+  // MARK: Feeds
+
+  /// What the data say: the round trip, and since when they are unanswered. Cheap; call it after each acknowledgement and sending.
+  public mutating func observe(_ roundTrip: RoundTripEstimator, silentSince: Instant?, mayBeSuspected: Bool) {
+    if roundTrip.hasSample {
+      smoothedRoundTrip = roundTrip.smoothed
+      usualLimit = roundTrip.usualLimit
+    }
+    self.silentSince = silentSince
+    self.mayBeSuspected = mayBeSuspected
+    if silentSince == nil { confirmAt = nil }
+  }
+
+  /// The probe of a `sendProbe` fact left at `now`.
+  public mutating func probeSent(_ id: UInt32, at now: Instant) { probes.sent(id, at: now) }
+
+  /// A probe came back.
+  /// - Returns: Its round trip in nanoseconds, or nil when no such probe is out.
+  @discardableResult
+  public mutating func echoReceived(_ id: UInt32, at now: Instant) -> UInt64? {
+    guard let sentAt = probes.answered(id) else { return nil }
+    let roundTrip = max(1, now.nanoseconds(since: sentAt))
+    predictor.update(roundTrip)
+    proved(sentAt: sentAt, at: now, by: .echo)
+    return roundTrip
+  }
+
+  /// Something sent at `sentAt` was acknowledged, whichever path brought the news.
+  public mutating func acknowledged(sentAt: Instant, at now: Instant) { proved(sentAt: sentAt, at: now, by: .acknowledgement) }
+
+  /// The peer set its direction of this path aside.
+  public mutating func suspectedByPeer(at now: Instant) {
+    guard state == .normal else { return }
+    suspect(.suspectedByPeer, needProofAfter: now, at: now)
+  }
+
+  /// The interface or address is gone: no probes until it is back.
+  public mutating func interfaceDown(at now: Instant) {
+    guard !interfaceIsDown else { return }
+    interfaceIsDown = true
+    if state != .lost { lose(.interfaceDown, at: now) }
+  }
+
+  /// The interface or address is back: the path is probed at once and as eagerly as if it had just been lost.
+  public mutating func interfaceUp(at now: Instant) {
+    interfaceIsDown = false
+    guard state == .lost || state == .initializing else { return }
+    lostSince = now
+    lostProbeInterval = Self.firstLostProbeInterval
+    nextProbeAt = now
+  }
+
+  // MARK: Time
+
+  /// When `advance(to:)` is due.
+  public var nextDeadline: Instant {
+    if interfaceIsDown && state == .lost { return .distantFuture }
+    var deadline = nextProbeAt
+    if state == .normal, let suspicion = suspicionDeadline { deadline = min(deadline, confirmAt ?? suspicion) }
+    if state != .lost, let timeout = probes.oldestTimeout(currentProbeTimeout) { deadline = min(deadline, timeout) }
+    return deadline
+  }
+
+  public mutating func advance(to now: Instant) {
+    if state == .normal, let due = suspicionDeadline, due <= now { confirmSuspicion(due: due, at: now) }
+    if state != .lost { expireProbes(at: now) }
+    if now >= nextProbeAt && !(interfaceIsDown && state == .lost) { probe(at: now) }
+  }
+
+  private var suspicionDeadline: Instant? {
+    guard mayBeSuspected, let silentSince else { return nil }
+    return Instant(nanoseconds: silentSince.nanoseconds &+ suspicionTimeout)
+  }
+
+  private mutating func confirmSuspicion(due: Instant, at now: Instant) {
+    if confirmAt == nil, now.nanoseconds(since: due) > Self.stallAllowance {
+      confirmAt = Instant(nanoseconds: now.nanoseconds &+ Self.stallAllowance)  // we were away; acknowledgements may wait unread
+    }
+    if let confirmAt, now < confirmAt { return }
+    suspect(.dataUnacknowledged, needProofAfter: .zero, at: now)
+  }
+
+  /// An idle path's probe has Holt's time-out, a suspected one's the time that data usually take.
+  private var currentProbeTimeout: UInt64 {
+    state == .unstable ? usualLimit &+ Self.suspicionSlack : probeTimeout
+  }
+
+  private mutating func expireProbes(at now: Instant) {
+    while probes.expire(currentProbeTimeout, at: now) {
+      lossesInRow += 1
+      successesInRow = 0
+      if lossesInRow >= Self.lossThreshold {
+        lose(.probesUnanswered, at: now)
+        return
+      }
+      if state == .normal { suspect(.probeUnanswered, needProofAfter: .zero, at: now) }
+      if state == .initializing { nextProbeAt = min(nextProbeAt, now) }
+    }
+  }
+
+  private mutating func probe(at now: Instant) {
+    let interval: UInt64
+    switch state {
+    case .initializing: interval = Self.firstLostProbeInterval
+    case .normal:
+      // Data that are acknowledged are probe enough.
+      let quiet = now.nanoseconds(since: lastProofAt)
+      if quiet < Self.idleProbeInterval {
+        nextProbeAt = Instant(nanoseconds: lastProofAt.nanoseconds &+ Self.idleProbeInterval)
+        return
+      }
+      interval = Self.idleProbeInterval
+    case .unstable: interval = max(Self.suspicionProbeInterval, smoothedRoundTrip / 2)
+    case .lost:
+      if successesInRow > 0 {
+        successesInRow = 0  // the one that was to follow has not come back in time
+      }
+      if now.nanoseconds(since: lostSince) > Self.latelyLost {
+        interval = Self.longLostProbeInterval
+      } else {
+        interval = lostProbeInterval
+        lostProbeInterval = min(lostProbeInterval * 2, Self.lostProbeInterval)
+      }
+    }
+    nextProbeAt = Instant(nanoseconds: now.nanoseconds &+ interval)
+    let id = probes.next(at: now)
+    facts.append(.sendProbe(id))
+  }
+
+  // MARK: Transitions
+
+  private enum Proof { case echo, acknowledgement }
+
+  private mutating func proved(sentAt: Instant, at now: Instant, by proof: Proof) {
+    guard sentAt >= proofAfter else { return }
+    switch state {
+    case .normal:
+      lastProofAt = now
+      lossesInRow = 0
+    case .initializing:
+      guard proof == .echo else { return }
+      settle(to: .normal, .firstEcho, at: now)
+    case .unstable: settle(to: .normal, proof == .echo ? .probesAnswered : .acknowledged, at: now)
+    case .lost: succeed(sentAt: sentAt, at: now)
+    }
+  }
+
+  /// One more success of a lost path. The next probe goes at once: they are one round trip apart, since each waits for the last.
+  private mutating func succeed(sentAt: Instant, at now: Instant) {
+    guard sentAt.nanoseconds > lastSuccessSentAt, !interfaceIsDown else { return }
+    lastSuccessSentAt = sentAt.nanoseconds
+    successesInRow += 1
+    let heldUntil = hasReturned ? stateSince.nanoseconds &+ holdDown : 0
+    if successesInRow >= Self.successThreshold && now.nanoseconds >= heldUntil {
+      settle(to: .normal, .probesAnswered, at: now)
+      return
+    }
+    if successesInRow >= Self.successThreshold {
+      nextProbeAt = Instant(nanoseconds: max(heldUntil, now.nanoseconds))
+      return
+    }
+    facts.append(.sendProbe(probes.next(at: now)))
+    nextProbeAt = Instant(nanoseconds: now.nanoseconds &+ max(predictor.timeout, Self.firstLostProbeInterval))
+  }
+
+  private mutating func settle(to next: PathState, _ reason: PathChangeReason, at now: Instant) {
+    if state == .lost { hasReturned = true }
+    hasBeenNormal = true
+    lossesInRow = 0
+    successesInRow = 0
+    proofAfter = .zero
+    lastProofAt = now
+    confirmAt = nil
+    silentSince = nil
+    probes.forget()
+    nextProbeAt = Instant(nanoseconds: now.nanoseconds &+ Self.idleProbeInterval)
+    change(to: next, reason, at: now)
+  }
+
+  private mutating func suspect(_ reason: PathChangeReason, needProofAfter: Instant, at now: Instant) {
+    proofAfter = needProofAfter
+    confirmAt = nil
+    if reason != .probeUnanswered { lossesInRow = 0 }
+    probes.forget()
+    nextProbeAt = now
+    change(to: .unstable, reason, at: now)
+  }
+
+  private mutating func lose(_ reason: PathChangeReason, at now: Instant) {
+    noteFlap(at: now)
+    lossCount += 1
+    proofAfter = now
+    lastSuccessSentAt = 0
+    lossesInRow = 0
+    successesInRow = 0
+    lostSince = now
+    lostProbeInterval = Self.firstLostProbeInterval
+    probes.forget()
+    nextProbeAt = now
+    change(to: .lost, reason, at: now)
+  }
+
+  /// More than three losses a minute double the hold-down; a minute without any ends it.
+  private mutating func noteFlap(at now: Instant) {
+    let last = recentLosses.0
+    let third = recentLosses.2
+    recentLosses = (now.nanoseconds, recentLosses.0, recentLosses.1)
+    guard hasBeenNormal, hasReturned else { return }
+    if third != 0 && now.nanoseconds &- third < Self.flapWindow {
+      holdDown = min(max(Self.minimumHoldDown, holdDown * 2), Self.maximumHoldDown)
+    } else if now.nanoseconds &- last > Self.flapWindow {
+      holdDown = 0
+    }
+  }
+
+  private mutating func change(to next: PathState, _ reason: PathChangeReason, at now: Instant) {
+    facts.append(.changed(PathChange(from: state, to: next, reason: reason, at: now)))
+    state = next
+    stateSince = now
+  }
+}

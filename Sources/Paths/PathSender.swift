@@ -1,0 +1,268 @@
+public import CausewayBase
+
+/// Everything that one side knows of sending on one path: health, round trip, what is in flight, capacity and pace.
+///
+/// A class, because a peer's paths live in an array that grows and shrinks while several parts of an engine refer to them; an array cannot
+/// hold a struct that must not be copied, and a copied ring would be two truths. It belongs to one thread. After its arrays have grown to
+/// what a burst needs, nothing is allocated.
+///
+/// The caller's loop: `advance(to:)` when `nextDeadline` is due, then `nextFact()` until nil; `sent` for each datagram, `sent` after the
+/// scheduler picked the path; `receiveAcknowledgement` for each block of an acknowledgement; on a change to `unstable` or `lost`,
+/// `takeAllInFlight`.
+public final class PathSender {
+  /// A run is worth at most this at the path's rate, in nanoseconds.
+  public static let runNanoseconds = 1_000_000.0
+  /// Datagrams of one run: one GSO send of 64 KiB.
+  public static let runPacketLimit = 45
+  /// Bytes of a run of any path.
+  public static let runByteLimit = 64 * 1024
+  /// The peer's acknowledgement delay that the loss timer allows for, unless it says otherwise, in nanoseconds.
+  public static let initialAcknowledgementDelay: UInt64 = 10_000_000
+  /// It may not ask for more.
+  public static let maximumAcknowledgementDelay: UInt64 = 50_000_000
+
+  public let id: PathID
+  public private(set) var health: PathHealth
+  public private(set) var roundTrip = RoundTripEstimator()
+  /// The peer's longest wait before it acknowledges (its PARAM), in nanoseconds.
+  public var acknowledgementDelay = PathSender.initialAcknowledgementDelay {
+    didSet { acknowledgementDelay = min(acknowledgementDelay, Self.maximumAcknowledgementDelay) }
+  }
+  /// For `backup`: lower goes first.
+  public var preference: UInt8 = 0
+  /// For `cfs`: 1...1000 fixes the share, 0 lets it be learned.
+  public var weight: UInt16 = 0
+
+  private var detector = LossDetector()
+  private var capacity = CapacityEstimator()
+  private var pacer = Pacer()
+  /// Full datagram of this path, for runs; grows to what is seen.
+  private var packetByteCount = 1468
+  private var budget = 64 * 1024
+  private var run = 1468
+  private var counterBase: UInt64 = 0
+  private var previousCounterBase: UInt64 = 0
+  private var anotherIsAlive = false
+
+  private var sentByteCount: UInt64 = 0
+  private var sentPacketCount: UInt64 = 0
+  private var acknowledgedByteCount: UInt64 = 0
+
+  public init(id: PathID, at now: Instant) {
+    self.id = id
+    health = PathHealth(at: now)
+    retune()
+  }
+
+  // MARK: Settings
+
+  /// What a user or the peer says of the rate.
+  public var rateLimit: RateLimit {
+    get { capacity.limit }
+    set {
+      capacity.limit = newValue
+      retune()
+    }
+  }
+
+  /// The datagram size that the path carries, with its outer headers. Bytes.
+  public func setPacketByteCount(_ byteCount: Int) {
+    packetByteCount = min(max(byteCount, 64), Self.runByteLimit)
+    retune()
+  }
+
+  // MARK: Sending
+
+  public var state: PathState { health.state }
+  public var inFlightByteCount: Int { detector.inFlightByteCount }
+  public var inFlightPacketCount: Int { detector.inFlightPacketCount }
+  /// Bytes that may be in flight.
+  public var budgetByteCount: Int { budget }
+  /// When the pace allows the next run.
+  public var nextSendTime: Instant { pacer.next }
+  /// Learned or fixed capacity, bytes per second.
+  public var capacityBytesPerSecond: UInt64 { UInt64(capacity.rate) }
+  /// Bytes of one run: what the path carries in a millisecond, at least one packet, at most 45 and 64 KiB.
+  public var runByteLimit: Int { run }
+
+  /// Whether pace and budget allow a run now. It does not ask for the state: with all paths down the caller may try one.
+  public func canSend(at now: Instant) -> Bool { pacer.next <= now && detector.inFlightByteCount < budget && detector.hasRoom }
+
+  /// Records one datagram that was handed to the socket.
+  /// - Parameters:
+  ///   - counter: Its transport counter on this path: ascending; skipped ones were never sent.
+  ///   - byteCount: All of it, outer headers included.
+  ///   - token: Names the packet in outcomes.
+  public func sent(counter: UInt64, byteCount: Int, token: UInt32, flags: SentFlags = [], at now: Instant) {
+    sentByteCount &+= UInt64(truncatingIfNeeded: byteCount)
+    sentPacketCount &+= 1
+    var flags = flags
+    if flags.isDisjoint(with: [.unacknowledged, .control]) {
+      let isIdle = pacer.isIdle(at: now)
+      if !isIdle || detector.inFlightByteCount &+ byteCount &+ 2 &* run >= budget {
+        flags.insert(.limited)
+      } else if detector.inFlightByteCount == 0 {
+        capacity.resumed(at: now)
+      }
+    }
+    pacer.sent(byteCount, at: now)
+    detector.sent(counter: counterBase &+ counter, byteCount: byteCount, token: token, flags: flags, at: now)
+  }
+
+  /// New keys: counters start again at zero. Acknowledgements under the previous keys are still understood.
+  public func beginCounterSpace() {
+    previousCounterBase = counterBase
+    counterBase = detector.end
+  }
+
+  // MARK: Acknowledgements
+
+  /// Applies one path's block of an acknowledgement and finds losses.
+  /// - Parameters:
+  ///   - ranges: Counters that arrived, descending, not touching; the first ends with `largest`.
+  ///   - underPreviousKeys: The counters are those from before `beginCounterSpace`.
+  ///   - outcome: Tokens are appended.
+  /// - Throws: What is wrong with it; nothing has changed then.
+  public func receiveAcknowledgement(
+    _ acknowledgement: PathAcknowledgement, ranges: borrowing Span<CounterRange>, underPreviousKeys: Bool = false, at now: Instant,
+    into outcome: inout AcknowledgementOutcome
+  ) throws(AcknowledgementError) {
+    let base = underPreviousKeys ? previousCounterBase : counterBase
+    let end = underPreviousKeys ? counterBase : detector.end
+    guard ranges.count > 0, ranges[0].last == acknowledgement.largest else { throw .disordered }
+    guard acknowledgement.largest < end &- base else { throw .neverSent }
+    var amount = try detector.acknowledge(ranges, base: base, into: &outcome)
+    acknowledgedByteCount &+= UInt64(truncatingIfNeeded: amount.byteCount)
+    if let sentAt = amount.largestSentAt {
+      roundTrip.update(
+        now.nanoseconds &- sentAt, acknowledgementDelay: min(acknowledgement.delayNanoseconds, acknowledgementDelay), at: now)
+    }
+    if amount.newestSentAt > 0 { health.acknowledged(sentAt: Instant(nanoseconds: amount.newestSentAt), at: now) }
+    detectLosses(at: now, &amount, into: &outcome)
+    let baseMoved = capacity.acknowledged(
+      amount, arrivalMicroseconds: acknowledgement.arrivalMicroseconds, congestionCount: acknowledgement.congestionCount, roundTrip, at: now
+    )
+    if baseMoved { roundTrip.forgetMinimum(at: now) }
+    retune()
+    observe()
+  }
+
+  /// Everything in flight, given up here for sending elsewhere.
+  public func takeAllInFlight(into outcome: inout AcknowledgementOutcome) {
+    detector.takeAll(into: &outcome)
+    observe()
+  }
+
+  // MARK: Health
+
+  public func probeSent(_ id: UInt32, at now: Instant) { health.probeSent(id, at: now) }
+
+  /// A probe came back on this path.
+  public func echoReceived(_ id: UInt32, at now: Instant) {
+    if let sample = health.echoReceived(id, at: now) {
+      roundTrip.update(sample, acknowledgementDelay: 0, at: now)
+      retune()
+    }
+    observe()
+  }
+
+  public func suspectedByPeer(at now: Instant) { health.suspectedByPeer(at: now) }
+  public func interfaceDown(at now: Instant) { health.interfaceDown(at: now) }
+  public func interfaceUp(at now: Instant) { health.interfaceUp(at: now) }
+
+  /// The next thing to do or tell, in order. A return to `normal` also lowers the estimate until it is seen to hold.
+  public func nextFact() -> PathFact? {
+    let fact = health.nextFact()
+    if case .changed(let change) = fact, change.to == .normal, change.from != .initializing {
+      capacity.returned(afterLoss: change.from == .lost, at: change.at)
+      if change.from == .lost { roundTrip.forgetMinimum(at: change.at) }
+      pacer.restart(at: change.at)
+      retune()
+    }
+    return fact
+  }
+
+  // MARK: Time
+
+  /// When `advance(to:)` is due: losses, suspicion, probes. The pace is `nextSendTime`.
+  public var nextDeadline: Instant {
+    let loss = Instant(nanoseconds: detector.lossDeadlineNanoseconds)
+    return min(min(health.nextDeadline, loss), capacity.nextDeadline)
+  }
+
+  /// - Parameter anotherPathAlive: Whether another path could take over; without one, silence of data suspects nothing.
+  public func advance(to now: Instant, anotherPathAlive: Bool, into outcome: inout AcknowledgementOutcome) {
+    anotherIsAlive = anotherPathAlive
+    if detector.lossDeadlineNanoseconds <= now.nanoseconds {
+      var amount = AcknowledgedAmount()
+      detectLosses(at: now, &amount, into: &outcome)
+      capacity.lost(amount)
+    }
+    capacity.advance(to: now)
+    retune()
+    observe()
+    health.advance(to: now)
+  }
+
+  private func detectLosses(
+    at now: Instant, _ amount: inout AcknowledgedAmount, into outcome: inout AcknowledgementOutcome
+  ) {
+    let allowance = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
+    let reordering = roundTrip.smoothed &+ allowance
+    detector.detect(
+      at: now, reordering: reordering, timer: reordering &+ acknowledgementDelay &+ LossDetector.timerSlack, &amount, into: &outcome)
+  }
+
+  private func observe() {
+    health.observe(roundTrip, silentSince: detector.silentSince, mayBeSuspected: anotherIsAlive)
+  }
+
+  private func retune() {
+    pacer.setRate(capacity.pace)
+    let worth = Int(min(capacity.rate * Self.runNanoseconds / 1e9, Double(Self.runByteLimit)))
+    run = max(packetByteCount, min(worth, min(Self.runByteLimit, Self.runPacketLimit &* packetByteCount)))
+    budget = capacity.budget(roundTrip, runByteCount: run)
+  }
+
+  // MARK: Views
+
+  /// What a scheduler sees.
+  /// - Parameter isOpen: The path is validated and neither side has closed it or set it aside.
+  public func view(isOpen: Bool) -> PathView {
+    var view = PathView()
+    view.isUsable = isOpen && health.state == .normal
+    view.preference = preference
+    view.weight = weight
+    view.nextSend = pacer.next
+    view.inFlightByteCount = detector.inFlightByteCount
+    view.roomByteCount = detector.hasRoom ? budget &- detector.inFlightByteCount : 0
+    view.capacity = max(1, UInt64(capacity.rate))
+    view.smoothedRoundTrip = roundTrip.smoothed
+    view.oneWayDelay = capacity.oneWay.smoothed
+    view.hasOneWayDelay = capacity.oneWay.hasSample
+    view.loss = Float(capacity.losses.share)
+    view.runByteLimit = run
+    return view
+  }
+
+  /// For status and metrics.
+  public var snapshot: PathSnapshot {
+    var snapshot = PathSnapshot(id: id, state: health.state, stateSince: health.stateSince)
+    snapshot.smoothedRoundTrip = roundTrip.hasSample ? roundTrip.smoothed : 0
+    snapshot.minimumRoundTrip = roundTrip.hasSample ? roundTrip.minimum : 0
+    snapshot.jitter = roundTrip.jitter
+    snapshot.loss = capacity.losses.share
+    snapshot.capacity = capacityBytesPerSecond
+    snapshot.deliveredRate = UInt64(max(0, min(capacity.delivered, CapacityEstimator.maximumRate)))
+    snapshot.queueing = UInt64(max(0, capacity.queue))
+    snapshot.inFlightByteCount = detector.inFlightByteCount
+    snapshot.budgetByteCount = budget
+    snapshot.sentByteCount = sentByteCount
+    snapshot.sentPacketCount = sentPacketCount
+    snapshot.acknowledgedByteCount = acknowledgedByteCount
+    snapshot.lostPacketCount = UInt64(detector.lostCount)
+    snapshot.spuriousPacketCount = UInt64(detector.spuriousCount)
+    snapshot.isStarting = capacity.isStarting
+    return snapshot
+  }
+}

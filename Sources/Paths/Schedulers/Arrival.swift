@@ -1,0 +1,44 @@
+import CausewayBase
+
+/// When a packet would arrive by each path, on one scale: one-way delays of a peer's paths share their unknown offset, so the scale is
+/// set by the path with the least of them, whose delay is taken to be half its round trip.
+struct ArrivalScale {
+  /// Subtract it from a path's one-way delay.
+  private let offset: Int64
+
+  init(_ paths: borrowing Span<PathView>) {
+    var least = Int64.max
+    var offset: Int64 = 0
+    for index in 0..<paths.count where paths[index].isUsable && paths[index].hasOneWayDelay && paths[index].oneWayDelay < least {
+      least = paths[index].oneWayDelay
+      offset = least &- Int64(paths[index].smoothedRoundTrip / 2)
+    }
+    self.offset = offset
+  }
+
+  /// Nanoseconds that a packet takes once it is sent, queues on the way included.
+  @inline(__always) func delay(_ path: PathView) -> Double {
+    path.hasOneWayDelay ? Double(max(0, path.oneWayDelay &- offset)) : Double(path.smoothedRoundTrip / 2)
+  }
+
+  /// Nanoseconds from now until `byteCount` bytes have arrived by `path`: waiting for its pace and budget, sending, travelling, and the
+  /// share of packets that has to be sent again.
+  @inline(__always) func arrival(_ path: PathView, _ byteCount: Int, at now: Instant) -> Double {
+    let capacity = Double(max(1, path.capacity))
+    var time = Double(path.nextSend.nanoseconds(since: now)) + Double(byteCount) / capacity * 1e9 + delay(path)
+    if path.roomByteCount <= 0 { time += Double(byteCount &- path.roomByteCount) / capacity * 1e9 }
+    time += Double(path.loss) * Double(path.smoothedRoundTrip) * 1.5
+    return time
+  }
+}
+
+/// When the first usable path that has room is due; nil when none is usable.
+func earliestTurn(_ paths: borrowing Span<PathView>, at now: Instant) -> Decision {
+  var turn = Instant.distantFuture
+  var usable = false
+  for index in 0..<paths.count where paths[index].isUsable {
+    usable = true
+    if paths[index].roomByteCount > 0 { turn = min(turn, paths[index].nextSend) }
+  }
+  return usable ? .wait(turn) : .none
+}

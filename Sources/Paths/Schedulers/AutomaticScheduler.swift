@@ -1,0 +1,19 @@
+public import CausewayBase
+
+/// The default: bulk is spread as `cfs` does, which fills every path; urgent packets go as `earliest` sends them.
+public struct AutomaticScheduler: Scheduler {
+  var fair = CompletelyFairScheduler()
+  private var earliest = EarliestScheduler()
+
+  public init() {}
+
+  public mutating func pick(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Instant) -> Decision {
+    demand.isUrgent ? earliest.pick(paths, demand, at: now) : fair.pick(paths, demand, at: now)
+  }
+
+  public mutating func sent(_ byteCount: Int, on index: Int, _ paths: borrowing Span<PathView>) {
+    fair.sent(byteCount, on: index, paths)
+  }
+
+  public mutating func reset(_ index: Int) { fair.reset(index) }
+}

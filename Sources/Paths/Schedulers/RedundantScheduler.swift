@@ -1,0 +1,16 @@
+public import CausewayBase
+
+/// Every packet on every path whose pace and budget allow it; the first copy wins. The fastest path sets the pace: a slow one gets what
+/// it can carry.
+public struct RedundantScheduler: Scheduler {
+  private var earliest = EarliestScheduler()
+
+  public init() {}
+
+  public mutating func pick(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Instant) -> Decision {
+    var set: UInt64 = 0
+    for index in 0..<min(paths.count, 64) where paths[index].isReady(at: now) { set |= 1 &<< UInt64(index) }
+    if set == 0 { return earliestTurn(paths, at: now) }
+    return .paths(set)
+  }
+}

@@ -1,0 +1,102 @@
+"""A bond under its user's hands: reload, another scheduler, kill -9, clean-up (sections 1, 3 and 5)."""
+
+import time
+
+from harness.bond import INNER, BondCase, reachable
+from harness.netns import shaped
+from harness.processes import wait_for
+from harness.traffic import Iperf, Pinger, iperf
+
+
+class Reload(BondCase):
+    def setUp(self):
+        self.net = self.network([shaped(20, 5), shaped(12, 15)])
+
+    def test_paths_come_and_go_under_traffic(self):
+        pair = self.pair(self.net, links=[0])
+        pinger = self.own(Pinger(self.net.client, INNER["server"], 500), "stop")
+        time.sleep(0.5)
+        pair.client.reload(pair.client_text([0, 1]))
+        pair.wait_up(8, paths=2)
+        both = iperf(self.net.client, self.net.server, INNER["server"], 4)
+        pair.client.reload(pair.client_text([1]))
+        pair.client.wait_status(lambda s: {p["name"] for p in s["peers"][0]["paths"]} == {"p1"}, 8, "p1 alone")
+        echoes = pinger.result()
+        self.assertGreater(both.mbit, 0.7 * 32 * 1348 / 1482)
+        self.assertGreaterEqual(echoes.replies, 498, "the link isn't dropped")
+        self.assertEqual(iperf(self.net.client, self.net.server, INNER["server"], 2).report["end"]["sum_received"]["bytes"] > 0, True)
+
+    def test_the_scheduler_changes_live(self):
+        pair = self.pair(self.net)
+        load = self.own(Iperf(self.net.client, self.net.server, INNER["server"], 8), "stop")
+        for scheduler in ("cfs", "earliest", "backup", "redundant", "auto"):
+            for end, side in ((pair.client, "client"), (pair.server, "server")):
+                pair.options[side]["Scheduler"] = scheduler
+                end.reload(pair.client_text() if side == "client" else pair.server_text())
+            self.assertEqual(pair.client.status()["scheduler"], scheduler)
+            time.sleep(1)
+        result = load.result()
+        self.assertGreater(min(rate for _, _, rate in result.intervals[1:]), 5e6, result.intervals)
+
+    def test_a_broken_file_changes_nothing(self):
+        pair = self.pair(self.net)
+        before = pair.client.status()["peers"][0]["paths"]
+        pair.client.rewrite(pair.client.text + "Colour = blue\n")
+        code, _, errors = pair.client.command("reload", pair.client.name)
+        self.assertNotEqual(code, 0)
+        self.assertIn("Colour", errors)
+        self.assertEqual([p["name"] for p in pair.client.status()["peers"][0]["paths"]], [p["name"] for p in before])
+        reachable(self.net.client, INNER["server"], 2)
+
+
+class Killed(BondCase):
+    patient = True
+
+    def test_either_or_both_are_killed_and_start_again(self):
+        rows = {}
+        for name, victims in {"client": ["client"], "server": ["server"], "both": ["client", "server"]}.items():
+            network = self.network([shaped(20, 5), shaped(12, 15)])
+            pair = self.pair(network)
+
+            def row(network=network, pair=pair, victims=victims, name=name):
+                for victim in victims:
+                    getattr(pair, victim).kill()
+                for victim in victims:
+                    getattr(pair, victim).restart()
+                took = reachable(network.client, INNER["server"], 18)
+                print(f"{name}: back after {took:.2f} s")
+                pair.wait_up(10)
+
+            rows[name] = row
+        self.side_by_side(rows)
+
+    def test_the_packet_process_dies_and_the_parent_says_so(self):
+        import os
+        import signal
+
+        network = self.network([shaped(20, 5)])
+        pair = self.pair(network)
+        os.kill(pair.client.worker, signal.SIGKILL)
+        self.assertNotEqual(pair.client.process.wait(10), 0)
+        self.assertTrue(pair.client.process.errors, "a line that says why")
+        self.assertEqual(network.client.run(["ip", "link", "show", pair.client.name], check=False).returncode, 1, "its interface is gone")
+
+    def test_nothing_is_left_behind(self):
+        network = self.network([shaped(20, 5)])
+
+        def state():
+            words = ("ip -4 route show table all", "ip -6 route show table all", "ip rule", "ip -6 rule", "ip -br link")
+            return ["\n".join(sorted(network.client.run(w).stdout.splitlines())) for w in words]
+
+        before = state()
+        pair = self.pair(network)
+        pair.client.process.stop()
+        self.assertEqual(state(), before, "after SIGTERM")
+        pair.client.restart()
+        pair.client.kill()
+        pair.client.restart()
+        reachable(network.client, INNER["server"], 15)
+        code, _, errors = pair.client.command("down", pair.client.name)
+        self.assertEqual(code, 0, errors)
+        self.assertEqual(pair.client.process.wait(5), 0)
+        wait_for(lambda: state() == before, 3, "nothing left after SIGKILL, a start and `down`")
