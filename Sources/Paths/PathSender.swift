@@ -36,6 +36,8 @@ public final class PathSender {
   private var detector = LossDetector()
   private var capacity = CapacityEstimator()
   private var pacer = Pacer()
+  /// Of what reordered packets took beyond the smoothed round trip, negated: a windowed maximum.
+  private var lateness = WindowedMinimum()
   /// Full datagram of this path, for runs; grows to what is seen.
   private var packetByteCount = 1468
   private var budget = 64 * 1024
@@ -137,6 +139,7 @@ public final class PathSender {
       roundTrip.update(
         now.nanoseconds &- sentAt, acknowledgementDelay: min(acknowledgement.delayNanoseconds, acknowledgementDelay), at: now)
     }
+    if amount.overtakenSentAt > 0 { noteReordering(now.nanoseconds &- amount.overtakenSentAt, at: now) }
     if amount.newestSentAt > 0 { health.acknowledged(sentAt: Instant(nanoseconds: amount.newestSentAt), at: now) }
     detectLosses(at: now, &amount, into: &outcome)
     let baseMoved = capacity.acknowledged(
@@ -204,11 +207,18 @@ public final class PathSender {
     health.advance(to: now)
   }
 
+  /// A packet came `age` after it was sent, overtaken by others: so much more is to be waited from now on (RACK's adaptive window, RFC
+  /// 8985 6.2, by measured time), at most one round trip.
+  private func noteReordering(_ age: UInt64, at now: Instant) {
+    guard age > roundTrip.smoothed else { return }
+    lateness.update(-Int64(min((age &- roundTrip.smoothed) / 8 &* 9, roundTrip.smoothed)), at: now)
+  }
+
   private func detectLosses(
     at now: Instant, _ amount: inout AcknowledgedAmount, into outcome: inout AcknowledgementOutcome
   ) {
-    let allowance = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
-    let reordering = roundTrip.smoothed &+ allowance
+    let scatter = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
+    let reordering = roundTrip.smoothed &+ max(scatter, lateness.isEmpty ? 0 : UInt64(-lateness.value))
     detector.detect(
       at: now, reordering: reordering, timer: reordering &+ acknowledgementDelay &+ LossDetector.timerSlack, &amount, into: &outcome)
   }
