@@ -94,11 +94,11 @@ struct CapacityEstimator: Sendable {
   /// The queue that the law keeps, in nanoseconds.
   var target: Double { Self.targetQueue + margin }
 
-  /// Bytes that may be in flight: capacity × (mean round trip without a queue, 10 ms, the queue kept, the peer's wait before it acknowledges) and three
-  /// runs. It is the safety net below the pace: whatever the estimate's error, the path's queue is bounded at once.
-  func budget(_ roundTrip: RoundTripEstimator, runByteCount: Int) -> Int {
+  /// Bytes that may be in flight: capacity × (mean round trip without a queue, 10 ms, the queue kept, the peer's wait before it
+  /// acknowledges, what reordered packets take longer) and three runs. It is the safety net below the pace: whatever the estimate's error, the path's queue is bounded at once.
+  func budget(_ roundTrip: RoundTripEstimator, lateness: UInt64, runByteCount: Int) -> Int {
     let wait = min(10_000_000, max(2_000_000, Double(roundTrip.smoothed) / 8))
-    let span = Double(roundTrip.minimumSmoothed) + 10_000_000 + target + margin + wait
+    let span = Double(roundTrip.minimumSmoothed) + 10_000_000 + target + margin + wait + Double(lateness)
     let bytes = Int(min(rate * span / 1e9, 4e12)) &+ 3 &* runByteCount
     return isStarting ? min(bytes, max(Self.initialBudget, Int(min(2 * delivered * span / 1e9, 4e12)))) : bytes
   }

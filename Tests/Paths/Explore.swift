@@ -11,6 +11,17 @@ import Testing
     }
     print(line + " changes \(bond.changes.count)")
   }
+  func series(_ b: VirtualBond, _ from: Int, _ to: Int, _ step: Int) -> [Int] {
+    var out: [Int] = []
+    var t = from
+    while t < to {
+      let a: Double = Double(t) / 10
+      let e: Double = Double(t + step) / 10
+      out.append(Int(b.megabits(0, from: a, to: e)))
+      t += step
+    }
+    return out
+  }
   func trace(_ bond: VirtualBond, _ from: Double, _ to: Double, _ step: Double) {
     var t = from
     while t <= to {
@@ -62,5 +73,45 @@ import Testing
     let b = VirtualBond([VirtualLink(1, milliseconds: 300, loss: 0.01)], returnMilliseconds: 300)
     trace(b, 0.02, 12, 0.4)
     b.run(seconds: 12)
+  }
+
+  @Test func steps() {
+    do {
+      let b = VirtualBond([VirtualLink(50, milliseconds: 10)])
+      b.at(4) { $0.links[0].setRate(megabits: 5, at: $0.now) }
+      b.at(8) { $0.links[0].setRate(megabits: 50, at: $0.now) }
+      b.run(seconds: 12)
+      print("step50-5-50", series(b, 40, 120, 2))
+      report("", b, seconds: 12)
+    }
+    do {
+      let b = VirtualBond([VirtualLink(50, milliseconds: 10)])
+      b.at(4) { $0.links[0].delay = 290_000_000 }
+      b.at(10) { $0.links[0].delay = 10_000_000 }
+      b.run(seconds: 14)
+      print("rtt20-300-20", series(b, 40, 140, 2))
+      report("", b, seconds: 14)
+    }
+    do {
+      var l = VirtualLink(0, milliseconds: 0.05); l.grain = 50_000
+      let b = VirtualBond([l], returnMilliseconds: 0.05)
+      b.receivers[0].packetLimit = 128
+      b.machineRate = 500e6
+      b.at(0.1) { print("unshaped C at 100 ms", Double($0.senders[0].snapshot.capacity) * 8 / 1e6) }
+      b.at(0.2) { print("unshaped C at 200 ms", Double($0.senders[0].snapshot.capacity) * 8 / 1e6) }
+      b.run(seconds: 0.5)
+      print("unshaped", series(b, 0, 5, 1))
+      report("", b, seconds: 0.5, from: 0.2)
+    }
+    do {
+      let b = VirtualBond([VirtualLink(50, milliseconds: 10), VirtualLink(50, milliseconds: 10)])
+      b.offered = 2_000_000
+      b.at(5.003) { $0.links[0].isDead = true }
+      b.at(8) { $0.links[0].isDead = false }
+      b.run(seconds: 12)
+      for c in b.changes { print(c.path, c.change.from, c.change.to, c.change.reason, Double(c.change.at.nanoseconds) / 1e9 - 1) }
+      print("hole", series(b, 40, 120, 2))
+      report("", b, seconds: 14)
+    }
   }
 }
