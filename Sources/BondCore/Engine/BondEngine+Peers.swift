@@ -80,6 +80,14 @@ extension BondEngine {
     }
   }
 
+  /// The kernel refused a run as larger than the device's MTU.
+  public func refusedAsTooBig(_ run: OutgoingRun, at now: Instant) {
+    guard let id = run.peer, let peer = peers[id], let path = peer.path(run.path) else { return }
+    path.mtuSearch?.refused(byteCount: run.segmentByteCount + run.route.overheadByteCount, at: now, &path.mtuFacts)
+    if path.takeMTUFacts() { peer.controlPending = true }
+    peer.activate()
+  }
+
   func drawChallenge() -> UInt64 { entropy(8).bytes.littleEndian(at: 0) }
 }
 

@@ -17,10 +17,16 @@ extension PeerLink {
     timers.established(as: keys.role, at: now)
     switch keys.role {
     case .initiator:
-      if let next { retire(next) }
+      // Crossing handshakes: the peer may send under the keys that it confirmed as ours, so they stay.
+      if let next {
+        if let previous { retire(previous) }
+        if let current { retire(current) }
+        previous = next
+      } else {
+        if let previous { retire(previous) }
+        previous = current
+      }
       next = nil
-      if let previous { retire(previous) }
-      previous = current
       current = session
       // The first packet under new keys asks what the peer is, and confirms them at once.
       helloPending = true

@@ -102,6 +102,9 @@ extension PeerLink {
 
   func becameUsable(_ path: BondPath, at now: Instant) {
     everUsable = true
+    path.searchMTU(at: now)
+    controlPending = true
+    if parityDeadline == .distantFuture { parityDeadline = Instant(nanoseconds: now.nanoseconds &+ Self.parityInterval) }
     updateBacklogLimit()
     activate()
   }
@@ -205,7 +208,11 @@ extension PeerLink {
       if let due = previous?.acknowledgementDue { deadline = min(deadline, due) }
       if !queue.isEmpty || stash != .none || !resends.isEmpty { deadline = min(deadline, sendWait) }
       if !pathsAcknowledged { deadline = min(deadline, pathsDeadline) }
+      deadline = min(deadline, parityDeadline)
+      if let due = parity.nextDeadline { deadline = min(deadline, due) }
+      if let due = reassembler.nextDeadline { deadline = min(deadline, due) }
       for path in paths {
+        if let due = path.mtuSearch?.nextDeadline { deadline = min(deadline, due) }
         deadline = min(deadline, path.sender.nextDeadline)
         if let candidate = path.candidate { deadline = min(deadline, candidate.deadline) }
       }
@@ -222,6 +229,9 @@ extension PeerLink {
       while let slot = order.nextReleased() { engine.deliver(slot) }
     }
     if !pathsAcknowledged, pathsDeadline <= now { controlPending = true }
+    if parityDeadline <= now { updateParity(at: now) }
+    if let due = parity.nextDeadline, due <= now { parity.advance(to: now) }
+    if let due = reassembler.nextDeadline, due <= now { reassembler.advance(to: now) }
     var alive = 0
     for path in paths where path.isUsable { alive += 1 }
     for path in paths {
@@ -229,6 +239,10 @@ extension PeerLink {
         path.sender.advance(to: now, anotherPathAlive: alive > (path.isUsable ? 1 : 0), into: &engine.outcome)
         applyOutcome(at: now)
         takeFacts(path, at: now)
+      }
+      if let due = path.mtuSearch?.nextDeadline, due <= now {
+        path.mtuSearch?.advance(to: now, &path.mtuFacts)
+        if path.takeMTUFacts() { controlPending = true }
       }
       if let candidate = path.candidate, candidate.deadline <= now {
         path.candidate?.isPending = candidate.probesLeft > 0

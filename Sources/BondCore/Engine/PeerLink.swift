@@ -88,8 +88,14 @@ final class PeerLink {
   var parametersPending = false
   var parametersSentAt = Instant.zero
 
+  var parity: RepairEncoder
+  var parityDeadline = Instant.distantFuture
+
   // MARK: Receiving
   var order: ReorderBuffer
+  var reassembler: Reassembler
+  /// Made when the peer first says that parity will come.
+  var decoder: ParityReceiver?
   var allowedSource = AllowedSource()
 
   // MARK: Scheduling in the engine
@@ -113,6 +119,8 @@ final class PeerLink {
     uplinkRoutes = Array(repeating: nil, count: settings.uplinks.count)
     queue = FairQueue(pool: engine.pool)
     order = ReorderBuffer(pool: engine.pool)
+    reassembler = Reassembler(pool: engine.pool)
+    parity = RepairEncoder(packetByteCount: configuration.innerMTU - RepairHeader.byteCount - RepairHeader.prefixByteCount)
     pendingHandshakes.reserveCapacity(8)
     suspicions.reserveCapacity(8)
     skips.reserveCapacity(64)
