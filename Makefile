@@ -6,13 +6,13 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench fuzz lint format install clean
+.PHONY: help setup build demo demo-bond test bench bench-bond fuzz lint format install clean
 
 help:  ## list these words
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 setup:  ## install what building, testing and measuring need (apt; does nothing when all is there)
-	@scripts/setup.sh build test bench
+	@scripts/setup.sh build test bench bench-bond
 
 build:  ## the release binary, stripped and checked, at build/causeway
 	@scripts/setup.sh build
@@ -23,6 +23,12 @@ demo:  ## relay, tunnel and faults in one readable transcript; every line is a c
 	@scripts/build.sh
 	@$(PYTHON) scripts/demo.py $(ARGS)
 
+demo-bond:  ## two shaped links, the bond over both, one pulled mid-transfer and put back (root)
+	@scripts/setup.sh build demo-bond
+	@scripts/build.sh
+	@scripts/build-tools.sh
+	@$(PYTHON) scripts/demo-bond.py $(ARGS)
+
 test:  ## every test: lint, unit, simulated, end to end (ARGS="--only http" for a part)
 	@scripts/setup.sh build test
 	@$(PYTHON) scripts/test.py $(ARGS)
@@ -31,6 +37,12 @@ bench:  ## the table of speed and memory beside nginx and ssh (ARGS="--quick", "
 	@scripts/setup.sh build bench
 	@scripts/build.sh
 	@$(PYTHON) Benchmarks/run.py $(ARGS)
+
+bench-bond:  ## the bond beside MPTCP and wireguard-go, on good, lossy and dying links (root; ARGS="--quick", "--only CASE,...")
+	@scripts/setup.sh build bench-bond
+	@scripts/build.sh
+	@scripts/build-tools.sh
+	@$(PYTHON) Benchmarks/bond.py $(ARGS)
 
 fuzz:  ## each decoder for a minute, from the kept corpus
 	@scripts/setup.sh build

@@ -33,6 +33,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=3, help="of unequal pairs, loss and moments of faults (3)")
     parser.add_argument("--congestion", metavar="NAME", help="the inner TCP's congestion control (the system's)")
     parser.add_argument("--output", type=pathlib.Path, default=HERE.parent / "build" / "bench", help="folder for bond.json and bond.md")
+    parser.add_argument("--publish", action="store_true", help="also put the tables into docs/benchmarks.md")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)
     lengths = [float(part) for part in options.seconds.split(",")] if options.seconds else [5, 5] if options.quick else [40, 8]
@@ -106,6 +107,8 @@ def main() -> int:
     (options.output / "bond.md").write_text(table)
     print(table)
     print(f"written: {options.output}/bond.json, bond.md", file=sys.stderr)
+    if options.publish:
+        report.publish(HERE.parent / "docs" / "benchmarks.md", results)
     return 1 if results["problems"] else 0
 
 

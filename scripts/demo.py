@@ -53,6 +53,8 @@ def paint(code: str, text: str) -> str:
 
 
 class Demo:
+    TITLE = "causeway: a public URL for what runs on this machine"
+
     def __init__(self, show_commands: bool):
         self.show_commands = show_commands
         self.failed = 0
@@ -251,7 +253,7 @@ class Demo:
     ]
 
     def run(self) -> int:
-        print(paint("1", "causeway: a public URL for what runs on this machine") + "\n", flush=True)
+        print(paint("1", self.TITLE) + "\n", flush=True)
         try:
             for title, step, needed in self.STEPS:
                 if not self.check(title, getattr(self, step)) and needed:
@@ -266,8 +268,9 @@ class Demo:
         return 0
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def perform(kind: type[Demo], summary: str, reason=None) -> int:
+    """Runs a demo from the command line. `reason()` says what it lacks here, or None."""
+    parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("--transcript", action="store_true", help="show the commands too")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -286,11 +289,14 @@ def main() -> int:
     except FileNotFoundError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
+    if lacking := reason() if reason else None:
+        print(f"demo: {lacking}", file=sys.stderr)
+        return 1
     try:
-        return Demo(options.transcript).run()
+        return kind(options.transcript).run()
     except KeyboardInterrupt:
         return 130
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(Demo, __doc__.splitlines()[0]))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh GROUP...: installs the Debian packages that the named groups need. Groups: build demo test bench.
+# setup.sh GROUP...: installs the Debian packages that the named groups need. Groups: build demo demo-bond test bench bench-bond.
 # Says what it installs and why; does nothing, quickly, when all is there. Services that come along are neither
 # started nor enabled: nginx and sshd are used here as programs with our own configurations.
 set -eu
@@ -16,6 +16,16 @@ binutils|cmd:strip|strips the shipped binary
 LIST
     ;;
     demo) ;;  # Python's standard library is all it needs
+    demo-bond) cat <<'LIST'
+iproute2|cmd:ip|network namespaces and virtual links
+ethtool|cmd:ethtool|turns offloads off, so that packets are those of a wire
+nftables|cmd:nft|NAT and firewalls between namespaces
+procps|cmd:sysctl|settings of a namespace
+wireguard-tools|cmd:wg|keys
+iperf3|cmd:iperf3|the download
+iputils-ping|cmd:ping|echoes
+LIST
+    ;;
     test) cat <<'LIST'
 nginx|cmd:nginx|reverse proxy in front of the relay
 curl|cmd:curl|a visitor that is not ours
@@ -26,6 +36,13 @@ tmux|cmd:tmux|a real terminal for the live panel
 zsh|cmd:zsh|runs its completion script
 fish|cmd:fish|runs its completion script
 procps|cmd:ps|looks for secrets in process lists
+ethtool|cmd:ethtool|turns offloads off, so that packets are those of a wire
+nftables|cmd:nft|NAT and firewalls between namespaces
+wireguard-go|cmd:wireguard-go|the stock peer of a bond
+wireguard-tools|cmd:wg|configures it, makes keys
+iperf3|cmd:iperf3|load through a bond
+iputils-ping|cmd:ping|echoes through a bond
+strace|cmd:strace|counts system calls of packet threads
 LIST
     ;;
     bench) cat <<'LIST'
@@ -38,7 +55,12 @@ openssh-client|cmd:ssh|the peer ssh -R
 openssh-server|cmd:sshd|the peer ssh -R, as our own process on a high port
 LIST
     ;;
-    *) echo "setup.sh: no group '$1' (build, demo, test, bench)" >&2; exit 2 ;;
+    bench-bond) packages demo-bond; cat <<'LIST'
+wireguard-go|cmd:wireguard-go|the peer: one encrypted path
+mptcpize|cmd:mptcpize|the peer: MPTCP without a tunnel
+LIST
+    ;;
+    *) echo "setup.sh: no group '$1' (build, demo, demo-bond, test, bench, bench-bond)" >&2; exit 2 ;;
   esac
 }
 

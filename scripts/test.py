@@ -88,7 +88,8 @@ def main() -> int:
         else:
             broken += 1
     if want_end:
-        if os.environ.get("CAUSEWAY_BIN") or step("release build", ["scripts/build.sh"]):
+        built = os.environ.get("CAUSEWAY_BIN") or step("release build", ["scripts/build.sh"])
+        if built and (os.environ.get("CAUSEWAY_EMULATOR") or step("link emulator", ["scripts/build-tools.sh"])):
             words = [sys.executable, "Tests/EndToEnd/run.py", *(["--only", options.only] if options.only else [])]
             suites.append(Suite("end to end", words, of_end_to_end))
         else:

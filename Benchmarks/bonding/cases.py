@@ -7,7 +7,7 @@ import time
 
 from harness.netns import Link, Network, shaped
 from harness.processes import cpu_seconds
-from harness.traffic import EchoServer, Iperf, Pinger, ping
+from harness.traffic import EchoServer, Iperf, Pinger, Stream, ping
 
 #: TCP payload and Ethernet bytes of a full packet: through the bond at MTU 1400, and without a tunnel.
 BOND_SHARE = 1348 / 1482
@@ -126,25 +126,28 @@ def blackhole_download(network, peer, plan) -> dict:
     single = 50 * BOND_SHARE
     for link in (0, 1):
         for direction in ("both", "down"):
-            load = Iperf(network.client, network.server, peer.address, 14, interval=0.1, wrap=peer.wrap)
+            load = Stream(network.client, network.server, peer.address, 14, wrap=peer.wrap)
             try:
-                began = time.monotonic()
                 time.sleep(5)
-                gone = network.emulator.set(link, direction, blackhole=True) - began
+                gone = network.emulator.set(link, direction, blackhole=True)
                 time.sleep(3)
-                back = network.emulator.set(link, "both", blackhole=False) - began
+                back = network.emulator.set(link, "both", blackhole=False)
                 result = load.result()
             finally:
                 network.emulator.set(link, "both", blackhole=False)
                 load.stop()
             key = f"{link}_{direction}"
-            without = [rate / 1e6 for start, _, rate in result.intervals if gone + 0.5 <= start and start + 0.1 <= back]
-            after = [rate / 1e6 for start, _, rate in result.intervals if start >= back + 3]
-            stall = [start for start, _, rate in result.intervals if start >= gone and rate / 1e6 >= 0.9 * single]
-            values[f"{key}_worst_100ms_mbit"] = min(without, default=0)
-            values[f"{key}_share_of_100ms_ok"] = sum(rate >= 0.9 * single for rate in without) / max(1, len(without))
-            values[f"{key}_recovered_after_s"] = max(0, min(stall, default=float("inf")) - gone)
-            values[f"{key}_3s_after_return_mbit"] = statistics.mean(after) if after else 0
+            without = [mbit for _, mbit in result.each(gone + 0.5, back)]
+            windows = [gone + 0.02 * step for step in range(int((back - gone - 0.1) / 0.02))]
+            slow = [start + 0.1 for start in windows if result.mbit(start, start + 0.1) < 0.9 * single]
+            values[f"{key}_before_mbit"] = result.mbit(gone - 2, gone)
+            values[f"{key}_worst_100ms_mbit"] = min(without)
+            values[f"{key}_share_of_100ms_at_90_percent"] = sum(mbit >= 0.9 * single for mbit in without) / len(without)
+            values[f"{key}_at_90_percent_for_good_after_s"] = max(slow, default=gone) - gone
+            values[f"{key}_first_3s_after_return_mbit"] = result.mbit(back, back + 3)
+            values[f"{key}_from_3s_after_return_mbit"] = result.mbit(back + 3, result.at[-1])
+            if result.error:
+                raise RuntimeError(f"the connection ended: {result.error}")
             wait_normal(peer, plan)
     return values
 
@@ -185,6 +188,10 @@ def cases(seed: int) -> dict[str, Case]:
             "lossy", "(50 Mbit/s, 10 ms) + (20 Mbit/s, 40±5 ms, 0.5 % loss)", lossy_links,
             ["direct", "direct-2", "mptcp", "wireguard-go", "bond-1", "bond", "bond-cfs", "bond-earliest", "bond-backup"], throughput(),
             70 * BOND_SHARE,
+        ),
+        Case(
+            "lossy-in-order", "the same, jitter that never reorders (here MPTCP's second subflow always works)",
+            lambda: [shaped(**{**end, "jitterReorders": False}) for end in LOSSY], ["direct-2", "mptcp", "bond"], throughput(), 70 * BOND_SHARE,
         ),
         Case(
             "blackhole", "blackhole of one of two (50 Mbit/s, 10 ms), echoes", lambda: [shaped(50, 10), shaped(50, 10)],

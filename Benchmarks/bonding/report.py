@@ -1,7 +1,10 @@
 """Tables out of results: medians over rounds."""
 
 import math
+import pathlib
 import statistics
+
+BEGIN, END = "<!-- bond:begin -->", "<!-- bond:end -->"
 
 
 def median(rounds: list[dict], key: str):
@@ -68,3 +71,12 @@ def markdown(results: dict) -> str:
     for problem in results["problems"]:
         lines.append(f"- {problem}")
     return "\n".join(lines) + "\n"
+
+
+def publish(page: pathlib.Path, results: dict):
+    """Replaces what stands between the marks of the page."""
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"report: {page} lost its marks {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n\n{markdown(results)}\n{END}{after}")

@@ -1,5 +1,5 @@
-public import CausewayBase
 internal import CLinux
+public import CausewayBase
 
 /// What one message of a `DatagramReceiver` is: one datagram, or several of equal size that the kernel put together (UDP_GRO).
 public struct ReceivedMessage: BitwiseCopyable, Sendable {

@@ -1,5 +1,5 @@
-internal import CausewayBase
 internal import CLinux
+internal import CausewayBase
 internal import Glibc
 
 /// Links, addresses, routes and rules of the network namespace of the thread that made it (rtnetlink(7)). Every call waits for the
@@ -267,7 +267,9 @@ extension NetworkRoute {
     let attributes = reader.attributes(body.lowerBound + 12..<body.upperBound)
     func number(_ type: UInt16) -> UInt32? { attributes[type].flatMap { reader.number($0.lowerBound) } }
     let any: DatagramAddress = family == AF_INET ? .ipv4(0, port: 0) : .ipv6(high: 0, low: 0, port: 0)
-    guard let prefix = AddressPrefix(reader.address(attributes[1]) ?? any, length: Int(reader.bytes[body.lowerBound + 1])) else { return nil }
+    guard let prefix = AddressPrefix(reader.address(attributes[1]) ?? any, length: Int(reader.bytes[body.lowerBound + 1])) else {
+      return nil
+    }
     self.init(
       prefix, interface: number(4) ?? 0, gateway: reader.address(attributes[5]), preferredSource: reader.address(attributes[7]),
       table: number(15) ?? UInt32(reader.bytes[body.lowerBound + 4]), metric: number(6),

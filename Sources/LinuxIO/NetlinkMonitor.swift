@@ -1,5 +1,5 @@
-internal import CausewayBase
 internal import CLinux
+internal import CausewayBase
 internal import Glibc
 
 /// A change of this machine's network, as the kernel tells it.

@@ -1,5 +1,5 @@
-public import CausewayBase
 internal import CLinux
+public import CausewayBase
 internal import Glibc
 
 /// Waiting for a packet thread: level-triggered epoll with time-outs in nanoseconds, no lock, no allocation. Unlike `EventLoop` it calls

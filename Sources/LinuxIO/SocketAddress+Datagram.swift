@@ -1,5 +1,5 @@
-public import CausewayBase
 internal import CLinux
+public import CausewayBase
 internal import Glibc
 
 extension SocketAddress {

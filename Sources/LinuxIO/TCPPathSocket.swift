@@ -1,5 +1,5 @@
-public import CausewayBase
 internal import CLinux
+public import CausewayBase
 internal import Glibc
 
 /// What the kernel knows of a TCP connection that carries a path (TCP_INFO).
@@ -111,7 +111,8 @@ public struct TCPPathInfo: Equatable, Sendable, BitwiseCopyable {
       deliveryRate: info.delivery_rate, isApplicationLimited: info.application_limited != 0, roundTripTime: .microseconds(Int(info.rtt)),
       roundTripVariation: .microseconds(Int(info.rtt_variation)), minimumRoundTripTime: .microseconds(Int(info.minimum_rtt)),
       unsentByteCount: Int(info.notsent_bytes), congestionWindowByteCount: Int(info.congestion_window) * segment,
-      unacknowledgedByteCount: Int(info.unacknowledged) * segment, retransmissionCount: info.retransmissions, isEstablished: info.state == 1)
+      unacknowledgedByteCount: Int(info.unacknowledged) * segment, retransmissionCount: info.retransmissions, isEstablished: info.state == 1
+    )
   }
 
   /// What a call on the stream gave.

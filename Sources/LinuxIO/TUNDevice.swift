@@ -1,5 +1,5 @@
-public import CausewayBase
 internal import CLinux
+public import CausewayBase
 internal import Glibc
 
 /// One queue of a TUN device whose packets carry virtio headers: the kernel hands over segments to be cut (TSO, USO) and takes some

@@ -1,5 +1,5 @@
-public import CausewayBase
 internal import CLinux
+public import CausewayBase
 internal import Glibc
 
 /// A UDP socket for packet threads: segmentation offload in both directions, sticky source addresses, ECN. Sending and receiving
@@ -33,7 +33,7 @@ internal import Glibc
   public let descriptor: CInt
   public let localAddress: DatagramAddress
   /// Whether runs go out with UDP_SEGMENT. Turned off for good when a device cannot do it (EIO).
-  public private(set) var segmentsInKernel = true
+  public internal(set) var segmentsInKernel = true
 
   /// - Throws: `SystemError` that names the step. Of the buffers, and of the facts about received datagrams, what the kernel
   ///   lacks is left out without an error.

@@ -12,7 +12,7 @@ import CausewayBase
 ///   25 %, so that a path that became ten times faster is found in about a second.
 /// - A queue of q stands: D *is* the capacity. The rate is D × (1 + (T − q) / H), T the queue to keep, H a few round trips: a
 ///   proportional controller, damped as H exceeds the loop's delay four times.
-/// - Losses of busy rounds above 2 % and above twice what the path loses anyhow: max(D, 0.7 × estimate).
+/// - Losses above 2 % and twice what the path loses anyhow: D, as an experiment whose outcome `LossWindow` judges.
 /// - As a queue that always stands would in time be taken for the path's own delay, every five seconds without an empty queue the path
 ///   is sent at half its rate for as long as it takes to empty it. What remains then is the path's delay. The same is tried when a queue
 ///   resists the law for long: a path whose delay rose is told from one whose queue grew, and gets its rate back.
@@ -35,7 +35,11 @@ struct CapacityEstimator: Sendable {
   static let maximumRound: UInt64 = 500_000_000
   /// Share of a round's bytes that makes it busy.
   static let busyShare = 0.75
+  /// Bytes in flight before anything was acknowledged: 32 packets. While rates double, twice what arrived lately.
+  static let initialBudget = 47_000
   static let minimumGrowth = 0.02
+  /// One round lowers the rate to no less than this share.
+  static let steepestFall = 0.2
   static let maximumGrowth = 0.25
   /// Congestion marks on more than this share of a round count as a queue.
   static let markShare = 0.05
@@ -68,6 +72,7 @@ struct CapacityEstimator: Sendable {
   private var lateSamples = 0
   private var isAfterIdle = true
   private var idleEndedAt: UInt64 = 0
+  private var rateBeforeCut = 0.0
   private var drain = QueueDrain()
 
   private struct Round: Sendable, BitwiseCopyable {
@@ -89,12 +94,13 @@ struct CapacityEstimator: Sendable {
   /// The queue that the law keeps, in nanoseconds.
   var target: Double { Self.targetQueue + margin }
 
-  /// Bytes that may be in flight: capacity × (least round trip, 10 ms, the queue kept, the peer's wait before it acknowledges) and three
-  /// runs. It is the safety net below the pace: whatever the estimate's error, the path's queue is bounded at once.
-  func budget(_ roundTrip: RoundTripEstimator, runByteCount: Int) -> Int {
+  /// Bytes that may be in flight: capacity × (mean round trip without a queue, 10 ms, the queue kept, the peer's wait before it
+  /// acknowledges, what reordered packets take longer) and three runs. It is the safety net below the pace: whatever the estimate's error, the path's queue is bounded at once.
+  func budget(_ roundTrip: RoundTripEstimator, lateness: UInt64, runByteCount: Int) -> Int {
     let wait = min(10_000_000, max(2_000_000, Double(roundTrip.smoothed) / 8))
-    let span = Double(roundTrip.minimum) + 10_000_000 + target + margin + wait
-    return Int(min(rate * span / 1e9, 4e12)) &+ 3 &* runByteCount
+    let span = Double(roundTrip.minimumSmoothed) + 10_000_000 + target + margin + wait + Double(lateness)
+    let bytes = Int(min(rate * span / 1e9, 4e12)) &+ 3 &* runByteCount
+    return isStarting ? min(bytes, max(Self.initialBudget, Int(min(2 * delivered * span / 1e9, 4e12)))) : bytes
   }
 
   // MARK: Feeds
@@ -118,6 +124,7 @@ struct CapacityEstimator: Sendable {
     }
     round = Round()
     drain = QueueDrain()
+    losses.abandonTest()
     queueRate = 0
     resumed(at: now)
     apply()
@@ -156,7 +163,7 @@ struct CapacityEstimator: Sendable {
       return baseMoved
     }
     let hurry = isStarting && isLate(delay)
-    let length = isStarting ? max(Self.minimumStartRound, roundTrip.smoothed) : max(Self.minimumRound, roundTrip.smoothed / 4 * 3)
+    let length = isStarting ? max(Self.minimumStartRound, roundTrip.minimumSmoothed) : max(Self.minimumRound, roundTrip.minimumSmoothed / 4 * 3)
     let age = now.nanoseconds &- round.startedAt
     let span = arrival &- round.arrivalStart
     let enough = round.packetCount >= Self.roundPacketCount || age >= Self.maximumRound
@@ -206,11 +213,7 @@ struct CapacityEstimator: Sendable {
     if hurry { queue = max(queue, Double(oneWay.queueing)) }
     let busy = Double(round.limitedByteCount) >= Self.busyShare * Double(round.byteCount) && round.byteCount > 0
     if queue <= Self.visibleQueue + margin { drain.emptied(at: now) }
-    if losses.isDue(roundTrip, at: now), losses.judge(at: now) {
-      rate = max(delivered, 0.5 * rate)
-      growth = Self.minimumGrowth
-      isStarting = false
-    }
+    judgeLosses(roundTrip, at: now)
     if busy {
       if Double(round.markedCount) > Self.markShare * Double(round.packetCount) { queue = max(queue, target * 1.5) }
       if isStarting { start(hurry: hurry) }
@@ -218,6 +221,20 @@ struct CapacityEstimator: Sendable {
       considerDrain(roundTrip, at: now)
     }
     apply(at: now)
+  }
+
+  private mutating func judgeLosses(_ roundTrip: RoundTripEstimator, at now: Instant) {
+    switch losses.judge(roundTrip, at: now) {
+    case .fine: break
+    case .tooMuch:
+      // Where much less arrives than was sent and not lost, something is full: nothing to test.
+      if delivered < 0.8 * rate * (1 - losses.lossBeforeCut) { losses.abandonTest() }
+      rateBeforeCut = rate
+      rate = max(delivered, 0.1 * rate)
+      growth = Self.minimumGrowth
+      isStarting = false
+    case .useless: if queue <= target { rate = max(rate, rateBeforeCut) }
+    }
   }
 
   private mutating func start(hurry: Bool) {
@@ -243,6 +260,7 @@ struct CapacityEstimator: Sendable {
   private mutating func steer(length: Double, _ roundTrip: RoundTripEstimator) {
     guard queue > Self.visibleQueue + margin else {
       queueRate = 0
+      if losses.isTesting { return }
       let ceiling = 1.6 * delivered
       let base = max(rate, min(delivered, 1.5 * rate))
       if base < ceiling { rate = max(base, min(base * (1 + growth), ceiling)) }
@@ -253,7 +271,7 @@ struct CapacityEstimator: Sendable {
     smoothQueueRate()
     let horizon = max(100_000_000, 3 * (Double(roundTrip.smoothed) + length))
     let correction = min(0.05, max(-0.5, (target - queue) / horizon))
-    rate = max(queueRate * (1 + correction), 0.5 * rate)
+    rate = max(queueRate * (1 + correction), Self.steepestFall * rate)
   }
 
   private mutating func smoothQueueRate() {

@@ -14,13 +14,16 @@ struct AcknowledgedAmount: BitwiseCopyable {
   var largestSentAt: UInt64?
   /// When the newest of the newly acknowledged was sent.
   var newestSentAt: UInt64 = 0
+  /// When the oldest of those was sent that later ones had overtaken by three, arrived before this or declared lost; 0: none.
+  var overtakenSentAt: UInt64 = 0
 }
 
 /// Tells what arrived and what is lost on one path, from its own counters (RFC 9002 section 6, with the jitter of the path in place of
 /// a fixed share of its round trip).
 ///
-/// A packet is lost when three later ones have arrived and it is older than srtt + max(minRtt/8, 4 var), at least 2 ms; or, without
-/// later ones, when it is older than that and the peer's longest acknowledgement delay. What is declared lost stays recorded: if it
+/// A packet is lost when three later ones have arrived and it is older than srtt + max(minRtt/8, 4 var, what reordered packets of the
+/// last ten seconds took longer), at least 2 ms; or, without later ones, when it is older than that and the peer's longest
+/// acknowledgement delay. What is declared lost stays recorded: if it
 /// arrives after all, that is counted and costs nothing else.
 struct LossDetector {
   /// RFC 9002's kPacketThreshold.
@@ -168,15 +171,22 @@ struct LossDetector {
           if record.flags.contains(.limited) { amount.limitedByteCount &+= Int(record.byteCount) }
         }
         amount.packetCount &+= 1
-        if record.sentAt > amount.newestSentAt { amount.newestSentAt = record.sentAt }
+        note(record, counter, &amount)
       case .lost:
         ring.setStatus(.acknowledged, of: counter)
         spuriousCount &+= 1
         outcome.spurious.append(record.token)
-        if record.sentAt > amount.newestSentAt { amount.newestSentAt = record.sentAt }
+        note(record, counter, &amount)
       case .none, .acknowledged: break
       }
       counter &+= 1
+    }
+  }
+
+  @inline(__always) private func note(_ record: SentRecord, _ counter: UInt64, _ amount: inout AcknowledgedAmount) {
+    if record.sentAt > amount.newestSentAt { amount.newestSentAt = record.sentAt }
+    if counter &+ Self.packetThreshold < acknowledgedEnd && (amount.overtakenSentAt == 0 || record.sentAt < amount.overtakenSentAt) {
+      amount.overtakenSentAt = record.sentAt
     }
   }
 

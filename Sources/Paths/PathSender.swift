@@ -21,6 +21,9 @@ public final class PathSender {
   /// It may not ask for more.
   public static let maximumAcknowledgementDelay: UInt64 = 50_000_000
 
+  /// Reordering is waited for at most so long, or one round trip, in nanoseconds.
+  static let reorderingLimit: UInt64 = 100_000_000
+
   public let id: PathID
   public private(set) var health: PathHealth
   public private(set) var roundTrip = RoundTripEstimator()
@@ -36,6 +39,8 @@ public final class PathSender {
   private var detector = LossDetector()
   private var capacity = CapacityEstimator()
   private var pacer = Pacer()
+  /// Of what reordered packets took beyond the smoothed round trip, negated: a windowed maximum.
+  private var lateness = WindowedMinimum()
   /// Full datagram of this path, for runs; grows to what is seen.
   private var packetByteCount = 1468
   private var budget = 64 * 1024
@@ -137,6 +142,7 @@ public final class PathSender {
       roundTrip.update(
         now.nanoseconds &- sentAt, acknowledgementDelay: min(acknowledgement.delayNanoseconds, acknowledgementDelay), at: now)
     }
+    if amount.overtakenSentAt > 0 { noteReordering(now.nanoseconds &- amount.overtakenSentAt, at: now) }
     if amount.newestSentAt > 0 { health.acknowledged(sentAt: Instant(nanoseconds: amount.newestSentAt), at: now) }
     detectLosses(at: now, &amount, into: &outcome)
     let baseMoved = capacity.acknowledged(
@@ -204,11 +210,21 @@ public final class PathSender {
     health.advance(to: now)
   }
 
+  /// A packet came `age` after it was sent, overtaken by others: so much more is to be waited from now on (RACK's adaptive window, RFC
+  /// 8985 6.2, by measured time), within bounds.
+  private func noteReordering(_ age: UInt64, at now: Instant) {
+    guard age > roundTrip.smoothed else { return }
+    let excess = (age &- roundTrip.smoothed) / 8 &* 9
+    lateness.update(-Int64(min(excess, max(roundTrip.smoothed, Self.reorderingLimit))), at: now)
+  }
+
+  private var reorderingDelay: UInt64 { lateness.isEmpty ? 0 : UInt64(-lateness.value) }
+
   private func detectLosses(
     at now: Instant, _ amount: inout AcknowledgedAmount, into outcome: inout AcknowledgementOutcome
   ) {
-    let allowance = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
-    let reordering = roundTrip.smoothed &+ allowance
+    let scatter = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
+    let reordering = roundTrip.smoothed &+ max(scatter, reorderingDelay)
     detector.detect(
       at: now, reordering: reordering, timer: reordering &+ acknowledgementDelay &+ LossDetector.timerSlack, &amount, into: &outcome)
   }
@@ -221,7 +237,7 @@ public final class PathSender {
     pacer.setRate(capacity.pace)
     let worth = Int(min(capacity.rate * Self.runNanoseconds / 1e9, Double(Self.runByteLimit)))
     run = max(packetByteCount, min(worth, min(Self.runByteLimit, Self.runPacketLimit &* packetByteCount)))
-    budget = capacity.budget(roundTrip, runByteCount: run)
+    budget = capacity.budget(roundTrip, lateness: reorderingDelay, runByteCount: run)
   }
 
   // MARK: Views

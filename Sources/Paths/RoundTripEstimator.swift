@@ -12,6 +12,7 @@ public struct RoundTripEstimator: Sendable, BitwiseCopyable {
   public private(set) var smoothed: UInt64 = RoundTripEstimator.initial
   public private(set) var variation: UInt64 = RoundTripEstimator.initial / 2
   private var window = WindowedMinimum()
+  private var smoothedWindow = WindowedMinimum()
 
   public init() {}
 
@@ -19,6 +20,9 @@ public struct RoundTripEstimator: Sendable, BitwiseCopyable {
 
   /// The least of the last ten seconds; the smoothed one before the first sample.
   public var minimum: UInt64 { window.isEmpty ? smoothed : UInt64(window.value) }
+
+  /// The least smoothed value of the last ten seconds: the path's mean round trip, jitter included, without its queue.
+  public var minimumSmoothed: UInt64 { smoothedWindow.isEmpty ? smoothed : UInt64(smoothedWindow.value) }
 
   /// Mean deviation of round trips: what `status` calls jitter.
   public var jitter: UInt64 { hasSample ? variation : 0 }
@@ -39,16 +43,19 @@ public struct RoundTripEstimator: Sendable, BitwiseCopyable {
     if first {
       smoothed = adjusted
       variation = adjusted / 2
+      smoothedWindow.update(Int64(smoothed), at: now)
       return
     }
     let difference = smoothed > adjusted ? smoothed &- adjusted : adjusted &- smoothed
     variation = (3 &* variation &+ difference) / 4
     smoothed = (7 &* smoothed &+ adjusted) / 8
+    smoothedWindow.update(Int64(smoothed), at: now)
   }
 
   /// The path is another one now (its base delay changed): the minimum starts from the newest sample.
   mutating func forgetMinimum(at now: Instant) {
     guard hasSample else { return }
     window.reset(to: Int64(latest), at: now)
+    smoothedWindow.reset(to: Int64(smoothed), at: now)
   }
 }

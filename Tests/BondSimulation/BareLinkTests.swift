@@ -15,7 +15,8 @@ import Testing
   }
 
   private func run(
-    _ link: LinkPair, _ congestion: FlowSpecification.Congestion, flows: Int = 1, seconds: Int = 40, seed: UInt64 = 1, usesECN: Bool = false,
+    _ link: LinkPair, _ congestion: FlowSpecification.Congestion, flows: Int = 1, seconds: Int = 40, seed: UInt64 = 1,
+    usesECN: Bool = false,
     direction: FlowSpecification.Direction = .up
   ) -> RunResult {
     var scenario = Scenario()
@@ -29,7 +30,8 @@ import Testing
     let (f, ping) = (result.flows[0], result)
     print(
       link.name, link.upward.jitter, congestion, "flows", flows, "seed", seed, result.goodput / 1e6, result.steadyGoodput / 1e6, "resent",
-      f.retransmitted, "cuts", f.reductions, "undone", f.undone, "timeouts", f.timeouts, "duplicates", f.duplicates, "marks", f.marked, "ping",
+      f.retransmitted, "cuts", f.reductions, "undone", f.undone, "timeouts", f.timeouts, "duplicates", f.duplicates, "marks", f.marked,
+      "ping",
       ping.roundTrip(0.5)!, ping.roundTrip(0.99)!)
     #expect(!result.isHung && result.strayPackets == 0 && result.flows.allSatisfy { !$0.isAborted })
     return result

@@ -24,7 +24,7 @@ public enum MessageType {
 ///  | static (32 + 16) | timestamp (12 + 16)     | mac1 (16)| mac2 (16)|
 ///  +------------------+-------------------------+----------+----------+
 /// ```
-struct Initiation {
+package struct Initiation {
   static let byteCount = 4 + 4 + 32 + 48 + 28 + MACs.byteCount
   var sender: UInt32
   var ephemeral: InlineArray<32, UInt8>
@@ -39,7 +39,7 @@ struct Initiation {
   }
 
   /// - Returns: nil for another type or length.
-  init?(_ bytes: Span<UInt8>) {
+  package init?(_ bytes: Span<UInt8>) {
     guard bytes.count == Self.byteCount, bytes.littleEndian(at: 0, as: UInt32.self) == MessageType.initiation else { return nil }
     sender = bytes.littleEndian(at: 4)
     ephemeral = bytes.inlineArray(at: 8)
@@ -48,7 +48,7 @@ struct Initiation {
   }
 
   /// All but the MACs.
-  var body: [UInt8] {
+  package var body: [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(Self.byteCount)
     bytes.append(littleEndian: MessageType.initiation)
@@ -69,7 +69,7 @@ struct Initiation {
 ///  | empty (0 + 16)         | mac1 (16) | mac2 (16)     |
 ///  +------------------------+-----------+---------------+
 /// ```
-struct Response {
+package struct Response {
   static let byteCount = 4 + 4 + 4 + 32 + 16 + MACs.byteCount
   var sender: UInt32
   var receiver: UInt32
@@ -84,7 +84,7 @@ struct Response {
   }
 
   /// - Returns: nil for another type or length.
-  init?(_ bytes: Span<UInt8>) {
+  package init?(_ bytes: Span<UInt8>) {
     guard bytes.count == Self.byteCount, bytes.littleEndian(at: 0, as: UInt32.self) == MessageType.response else { return nil }
     sender = bytes.littleEndian(at: 4)
     receiver = bytes.littleEndian(at: 8)
@@ -93,7 +93,7 @@ struct Response {
   }
 
   /// All but the MACs.
-  var body: [UInt8] {
+  package var body: [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(Self.byteCount)
     bytes.append(littleEndian: MessageType.response)
@@ -112,7 +112,7 @@ struct Response {
 ///  | 3, 0, 0, 0 | receiver  | nonce (24)  | cookie (16 + 16) |
 ///  +------------+-----------+-------------+------------------+
 /// ```
-struct CookieReply {
+package struct CookieReply {
   static let byteCount = 4 + 4 + 24 + 32
   /// The sender index of the message that was refused.
   var receiver: UInt32
@@ -126,14 +126,14 @@ struct CookieReply {
   }
 
   /// - Returns: nil for another type or length.
-  init?(_ bytes: Span<UInt8>) {
+  package init?(_ bytes: Span<UInt8>) {
     guard bytes.count == Self.byteCount, bytes.littleEndian(at: 0, as: UInt32.self) == MessageType.cookieReply else { return nil }
     receiver = bytes.littleEndian(at: 4)
     nonce = bytes.inlineArray(at: 8)
     encryptedCookie = bytes.inlineArray(at: 32)
   }
 
-  var message: HandshakeMessage {
+  package var message: HandshakeMessage {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(Self.byteCount)
     bytes.append(littleEndian: MessageType.cookieReply)

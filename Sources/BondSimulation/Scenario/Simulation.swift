@@ -14,6 +14,26 @@ package struct BondSetting: Sendable {
   package var now: Instant
   package var mtu: Int
   package var linkNames: [String]
+  /// Repair by retransmission, repair by FEC, and copies of urgent packets.
+  package var repairs = true
+  package var parity = true
+  package var duplicates = true
+  /// Copying in place of encryption, which a simulation without corruption can do as well with and much faster.
+  package var simulatesCiphers = false
+
+  package init(
+    side: SimulatedSide, scheduler: String, links: [Int], seed: UInt64, incarnation: Int = 0, now: Instant = .zero, mtu: Int = 1400,
+    linkNames: [String]
+  ) {
+    self.side = side
+    self.scheduler = scheduler
+    self.links = links
+    self.seed = seed
+    self.incarnation = incarnation
+    self.now = now
+    self.mtu = mtu
+    self.linkNames = linkNames
+  }
 }
 
 /// Makes one end of a bond.

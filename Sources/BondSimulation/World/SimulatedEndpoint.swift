@@ -65,9 +65,9 @@ package struct EndpointCounters: Equatable, Sendable {
   /// Packets that it gave up.
   package var unrepaired = 0
   package var duplicatesDropped = 0
-  /// Bytes of FEC sent, and of packets first sent: their quotient is the overhead.
-  package var repairByteCount = 0
-  package var firstByteCount = 0
+  /// Packets of FEC sent, and packets first sent: their quotient is the overhead.
+  package var repairCount = 0
+  package var firstCount = 0
   /// Packets the fair queue dropped or marked.
   package var queueDropped = 0
   package var queueMarked = 0

@@ -39,6 +39,8 @@ package final class SimulatedWorld {
   /// An end that never stops sending at one instant, or asks to be woken in the past for ever.
   package private(set) var isHung = false
   private var actions: [(at: Instant, run: (SimulatedWorld) -> Void)] = []
+  /// Sides at which something happened since they were last looked after.
+  private var isTouched = [true, true]
 
   package init(links: [LinkPair], seed: UInt64, endpoint: @escaping EndpointFactory) {
     var seeds = SeededRandom(seed: seed)
@@ -111,11 +113,18 @@ package final class SimulatedWorld {
       while let action = actions.first, action.at <= now {
         actions.removeFirst()
         action.run(self)
+        isTouched = [true, true]
       }
       arrivals()
       for side in SimulatedSide.allCases where isAwake(side) {
-        if let endpoint = endpoints[side.rawValue], let deadline = endpoint.nextDeadline, deadline <= now { endpoint.advance(to: now) }
-        hosts[side.rawValue].advance(to: now)
+        if let endpoint = endpoints[side.rawValue], let deadline = endpoint.nextDeadline, deadline <= now {
+          endpoint.advance(to: now)
+          isTouched[side.rawValue] = true
+        }
+        if hosts[side.rawValue].nextDeadline <= now.nanoseconds {
+          hosts[side.rawValue].advance(to: now)
+          isTouched[side.rawValue] = true
+        }
       }
     }
     now = max(now, end)
@@ -155,6 +164,7 @@ package final class SimulatedWorld {
       return
     }
     guard isAwake(side), let endpoint = endpoints[side.rawValue] else { return }
+    isTouched[side.rawValue] = true
     let remote = side == .client ? .server : address
     endpoint.receive(
       &bytes, from: DatagramOrigin(link: number, remote: remote, congestionBits: arrival.congestionBits), at: now)
@@ -166,7 +176,7 @@ package final class SimulatedWorld {
     var moved = true
     while moved {
       moved = false
-      for side in SimulatedSide.allCases where isAwake(side) {
+      for side in SimulatedSide.allCases where isTouched[side.rawValue] && isAwake(side) {
         let endpoint = endpoints[side.rawValue]
         let host = hosts[side.rawValue]
         if host.drain(at: now, { endpoint?.offer($0, at: now) }) { moved = true }
@@ -183,6 +193,7 @@ package final class SimulatedWorld {
         return
       }
     }
+    for side in SimulatedSide.allCases where isAwake(side) { isTouched[side.rawValue] = false }
   }
 
   private func sendAll(of endpoint: any SimulatedEndpoint, _ side: SimulatedSide, _ turns: inout Int) -> Bool {

@@ -69,7 +69,7 @@ func rewritten(_ frame: Frame, of payload: [UInt8]) -> [UInt8] {
     case .skip(let skip): skip.write(into: &out)
     case .parameters(let parameters): parameters.write(into: &out)
     case .repair(let header, let parity):
-      _ = header.writeHead(into: &out)
+      _ = header.writeHead(parityByteCount: parity.count, into: &out)
       for i in parity { out.append(bytes[i]) }
     case .suspect(let suspicion): suspicion.write(into: &out)
     case .hello(let hello): hello.write(isAcknowledgement: false, into: &out)
@@ -115,7 +115,7 @@ func samplePayloads() -> [[UInt8]] {
       ).write(into: &out)
     },
     written { out in
-      _ = RepairHeader(parity: 2, parityByteCount: 40, first: 5, members: 0x8000_0000_0000_0001).writeHead(into: &out)
+      _ = RepairHeader(parity: 2, first: 5, members: 0x8000_0000_0000_0001).writeHead(parityByteCount: 40, into: &out)
       for i in 0..<40 { out.append(UInt8(i)) }
     },
     written { out in Suspicion(path: PathID(9), reason: .unacknowledged).write(into: &out) },

@@ -1,5 +1,6 @@
 """Loads and measurements between two hosts of a `Network`: iperf3, echoes, and what they say."""
 
+import bisect
 import json
 import statistics
 import sys
@@ -8,6 +9,7 @@ from .netns import Host
 from .processes import REPOSITORY, Process, tool, wait_for
 
 ECHO = REPOSITORY / "Tests" / "EndToEnd" / "harness" / "echo.py"
+STREAM = REPOSITORY / "Tests" / "EndToEnd" / "harness" / "stream.py"
 SLACK_SECONDS = 15  # beyond its own length, for anything that runs
 
 
@@ -136,3 +138,54 @@ class Pinger:
 
 def ping(*arguments, **options) -> Echoes:
     return Pinger(*arguments, **options).result()
+
+
+class Stream:
+    """A download under way whose receiver keeps the time; `result` waits for its end."""
+
+    def __init__(self, client: Host, server: Host, address: str, seconds: float, port: int = 7009, wrap=()):
+        self.seconds = seconds
+        self.server = server.start([*wrap, sys.executable, STREAM, "serve", 6 if ":" in address else 4, port])
+        try:
+            self.server.line()
+            self.client = client.start([*wrap, sys.executable, STREAM, "receive", address, port, seconds])
+            self.client.find(lambda line: line == "running", errors=True)
+        except BaseException:
+            self.server.stop()
+            raise
+
+    def result(self) -> "Received":
+        try:
+            self.client.wait(self.seconds + SLACK_SECONDS)
+            return Received(json.loads(self.client.line()))
+        finally:
+            self.stop()
+
+    def stop(self):
+        if hasattr(self, "client"):
+            self.client.stop(1)
+        self.server.stop(1)
+
+
+class Received:
+    """Times are time.monotonic()'s."""
+
+    def __init__(self, report: dict):
+        self.at, self.bytes, self.error = report["at"], report["bytes"], report["error"]
+
+    def bytes_until(self, time: float) -> float:
+        """Between two samples it is taken as even."""
+        index = bisect.bisect_right(self.at, time)
+        if index == 0 or index == len(self.at):
+            return self.bytes[0 if index == 0 else -1]
+        before, after = self.at[index - 1], self.at[index]
+        share = (time - before) / max(1e-9, after - before)
+        return self.bytes[index - 1] + share * (self.bytes[index] - self.bytes[index - 1])
+
+    def mbit(self, start: float, end: float) -> float:
+        return (self.bytes_until(end) - self.bytes_until(start)) * 8e-6 / (end - start)
+
+    def each(self, start: float, end: float, step: float = 0.1) -> list[tuple[float, float]]:
+        """(start, Mbit/s) of every whole interval of `step` seconds."""
+        count = int((end - start) / step + 1e-6)
+        return [(start + i * step, self.mbit(start + i * step, start + (i + 1) * step)) for i in range(count)]
