@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh PREFIX: copies the built binary, its completions and the README under PREFIX.
+# install.sh PREFIX: copies the built binary, its completions, the bond's systemd unit and the README under PREFIX.
 set -eu
 cd "$(dirname "$0")/.."
 prefix=${1:?install.sh: give the prefix, for example /usr/local}
@@ -9,6 +9,10 @@ if [ ! -x build/causeway ]; then
 fi
 install -D -m 755 build/causeway "$prefix/bin/causeway"
 install -D -m 644 README.md "$prefix/share/doc/causeway/README.md"
+unit="$prefix/lib/systemd/system/causeway-bond@.service"
+mkdir -p "$(dirname "$unit")"
+sed "s|@PREFIX@|$prefix|" "scripts/systemd/causeway-bond@.service" >"$unit"
+chmod 644 "$unit"
 completion() {
   text=$(build/causeway completions "$1")
   mkdir -p "$(dirname "$2")"
@@ -18,4 +22,4 @@ completion() {
 completion bash "$prefix/share/bash-completion/completions/causeway"
 completion zsh "$prefix/share/zsh/site-functions/_causeway"
 completion fish "$prefix/share/fish/vendor_completions.d/causeway.fish"
-echo "installed under $prefix: bin/causeway, completions for bash, zsh and fish, README"
+echo "installed under $prefix: bin/causeway, completions for bash, zsh and fish, causeway-bond@.service, README"

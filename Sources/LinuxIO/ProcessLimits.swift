@@ -15,6 +15,9 @@ public enum ProcessLimits {
   /// messages sooner; its share of the processor stays the same. Older kernels don't know the wish, and nothing depends on it.
   public static func requestShortSlices() { _ = shim_request_slice(100_000) }
 
+  /// What `ps` and `top` show of the main thread, which calls this; 15 bytes count.
+  public static func nameProcess(_ name: String) { unsafe shim_name_thread(name) }
+
   /// No core dump and no ptrace by the same user: keys in memory stay there.
   public static func disableCoreDumps() throws(SystemError) {
     let result = shim_disable_core_dumps()

@@ -14,6 +14,7 @@ let recordedHelpPages = #"""
     start        several tunnels of one file in one session
     authtoken    store the token of a relay
     config       show or change the configuration
+    bond         one encrypted link over several paths, WireGuard on the wire
     relay        run the server behind the URLs, or manage its accounts
     completions  print a completion script for a shell
     version      show the version
@@ -202,6 +203,197 @@ let recordedHelpPages = #"""
         what is set, and where
     causeway config server https://relay.example.com
         use this relay from now on
+
+  ====================================================================================================
+
+  causeway bond: one encrypted link over several paths, WireGuard on the wire
+
+  A bond is a network interface whose packets take every path there is: their bandwidth adds up, and a
+  path that dies isn't noticed. It speaks WireGuard, so a stock peer works over one path. 'up' needs
+  root, or CAP_NET_ADMIN; see docs/bond.md.
+
+  'causeway bond -config FILE.json' is what multipath's users are used to, and the same as 'up
+  FILE.json'.
+
+  Usage: causeway bond [OPTIONS]
+         causeway bond COMMAND ...
+
+  Commands:
+    up        bring a bond up and keep it until Ctrl-C
+    down      end a running bond and clean up
+    status    show running bonds: peers, paths, rates, losses
+    check     explain a configuration in plain words, change nothing
+    reload    read a running bond's file anew: peers, paths and scheduler, without dropping the link
+    keygen    print a new private key
+    pubkey    print the public key of the private key on standard input
+    genpsk    print a new pre-shared key, or a 'secret' for multipath's JSON
+    simulate  try links and schedulers in virtual time
+
+  Options:
+        --config FILE  Bring up multipath's JSON configuration
+    -h, --help         Show this page
+
+  Output:
+        --log-level LEVEL    How much to log: trace, debug, info, warning or error (default: info)
+        --log-format FORMAT  Log as text or json (default: text)
+        --log-file FILE      Log to a file (mode 0600, opened anew on SIGHUP) instead of stderr
+
+  Examples:
+    causeway bond up wg0
+        /etc/causeway/wg0.conf or /etc/wireguard/wg0.conf, until Ctrl-C
+    causeway bond status --watch
+        what each path does now
+
+  'causeway bond COMMAND --help' says more about one of them.
+
+  ====================================================================================================
+
+  causeway bond up: bring a bond up and keep it until Ctrl-C
+
+  Creates the interface with addresses and routes, and takes everything away at its end; what a kill
+  left behind is cleaned up at the next start. The file is WireGuard's (as wg-quick takes it, with
+  Path and other keys of ours) or multipath's JSON. SIGHUP reads it anew.
+
+  Usage: causeway bond up [OPTIONS] [FILE|NAME]
+
+  Arguments:
+    FILE|NAME  A configuration, or its name in /etc/causeway or /etc/wireguard (default with --name:
+               the options)
+
+  Without a file:
+        --name NAME                    The interface
+        --address ADDRESS[/PREFIX]...  An address of the interface
+        --private-key-file FILE|-      The private key, from a file or standard input
+        --preshared-key-file FILE      The pre-shared key
+        --listen-port PORT             The UDP port (default: any)
+        --peer KEY[@HOST:PORT]         The other end's public key, and where it is
+        --allowed-ips NETWORKS...      What the other end may use and gets, with commas
+
+  Output:
+        --log-level LEVEL    How much to log: trace, debug, info, warning or error (default: info)
+        --log-format FORMAT  Log as text or json (default: text)
+        --log-file FILE      Log to a file (mode 0600, opened anew on SIGHUP) instead of stderr
+
+  Options:
+    -h, --help  Show this page
+
+  Examples:
+    causeway bond up ./wg0.conf
+        a file here
+    causeway bond up --name wg0 --private-key-file key --peer KEY@box:51820 --allowed-ips ::/0
+        one path, no file; --address gives it addresses
+
+  ====================================================================================================
+
+  causeway bond down: end a running bond and clean up
+
+  Usage: causeway bond down [OPTIONS] NAME
+
+  Arguments:
+    NAME  The bond's interface
+
+  Options:
+    -h, --help  Show this page
+
+  ====================================================================================================
+
+  causeway bond status: show running bonds: peers, paths, rates, losses
+
+  Usage: causeway bond status [OPTIONS] [NAME]
+
+  Arguments:
+    NAME  The bond's interface (default: all)
+
+  Output:
+        --json   Write one JSON object for each bond
+    -w, --watch  Redraw every second until Ctrl-C
+
+  Options:
+    -h, --help  Show this page
+
+  Examples:
+    causeway bond status wg0 --json
+        for a script
+
+  ====================================================================================================
+
+  causeway bond check: explain a configuration in plain words, change nothing
+
+  Usage: causeway bond check [OPTIONS] FILE|NAME
+
+  Arguments:
+    FILE|NAME  A configuration, or its name
+
+  Options:
+    -h, --help  Show this page
+
+  ====================================================================================================
+
+  causeway bond reload: read a running bond's file anew: peers, paths and scheduler, without dropping
+  the link
+
+  Usage: causeway bond reload [OPTIONS] NAME
+
+  Arguments:
+    NAME  The bond's interface
+
+  Options:
+    -h, --help  Show this page
+
+  ====================================================================================================
+
+  causeway bond keygen: print a new private key
+
+  Usage: causeway bond keygen [OPTIONS]
+
+  Options:
+    -h, --help  Show this page
+
+  Examples:
+    umask 077; causeway bond keygen > key
+        into a file of one's own
+
+  ====================================================================================================
+
+  causeway bond pubkey: print the public key of the private key on standard input
+
+  Usage: causeway bond pubkey [OPTIONS]
+
+  Options:
+    -h, --help  Show this page
+
+  Examples:
+    causeway bond pubkey < key
+        for the other end
+
+  ====================================================================================================
+
+  causeway bond genpsk: print a new pre-shared key, or a 'secret' for multipath's JSON
+
+  Usage: causeway bond genpsk [OPTIONS]
+
+  Options:
+    -h, --help  Show this page
+
+  ====================================================================================================
+
+  causeway bond simulate: try links and schedulers in virtual time
+
+  Runs a scenario of links, events and flows through the same code that carries real packets, and
+  prints goodput, delay and loss for each scheduler. docs/bond.md has the schema, docs/examples some
+  scenarios.
+
+  Usage: causeway bond simulate [OPTIONS] SCENARIO.yaml
+
+  Arguments:
+    SCENARIO.yaml  The scenario
+
+  Options:
+        --sweep N  Run N seeds and show minimum, median and maximum
+    -h, --help     Show this page
+
+  Output:
+        --json  Write one JSON object for each scheduler
 
   ====================================================================================================
 

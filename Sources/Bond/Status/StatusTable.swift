@@ -59,7 +59,8 @@ package enum StatusTable {
   }
 
   private static func row(_ path: PathStatus, _ peer: PeerStatus, _ history: StatusHistory?, _ columns: Int) -> StyledText {
-    var line = StyledText("  " + left(path.name, 10) + " ")
+    // The side that is called doesn't know what the other calls its paths.
+    var line = StyledText("  " + left(path.name.isEmpty ? "path \(path.id)" : path.name, 10) + " ")
     line.append(left(path.state, 8), style(of: path.state))
     let rtt = path.rttMilliseconds.map { number($0) + (path.jitterMilliseconds.map { "±" + number($0) } ?? "") } ?? "-"
     line.append(" " + right(rtt, 9))

@@ -28,6 +28,7 @@ extension BondSupervisor {
     if journal.entries.isEmpty { return false }
     guard let lock = try lock(name, folders) else { throw CommandFailure(.temporary, "the bond \(name) is starting or ending: try again") }
     journal.replay({ (entry: UndoEntry) throws(CommandFailure) in try undo(entry, name, system, report) }, report: report)
+    unsafe unlink(folders.socket(name))
     _ = consume lock
     return true
   }

@@ -46,8 +46,8 @@ extension Program {
     examples: [
       .init("causeway bond up ./wg0.conf", "a file here"),
       .init(
-        "causeway bond up --name wg0 --address 10.7.0.2/24 --private-key-file key --peer KEY@box:51820 --allowed-ips 10.7.0.0/24",
-        "one path, no file"),
+        "causeway bond up --name wg0 --private-key-file key --peer KEY@box:51820 --allowed-ips ::/0",
+        "one path, no file; --address gives it addresses"),
     ])
 
   static let bondDown = Command("down", "end a running bond and clean up", positionals: [bondName])

@@ -84,5 +84,7 @@ private func keyText(_ path: String) throws(CommandFailure) -> String {
 /// What `up` starts for packets and keys; never typed by anybody.
 func runBondWorker() -> ExitCode {
   try? ProcessLimits.disableCoreDumps()
+  // It was started as /proc/self/exe.
+  ProcessLimits.nameProcess("causeway-bond")
   return ExitCode(rawValue: BondWorker.run(parent: getppid())) ?? .failure
 }

@@ -292,9 +292,9 @@ private let defaultRoute = """
     }
     let folders = stand.folders
     let answers = Answers()
-    var asking: Thread?
+    var asking: Foundation.Thread?
     try stand.supervisor.run {
-      asking = Thread {
+      asking = Foundation.Thread {
         for question in [ControlQuestion.status, .reload, .down] {
           answers.add(try? ControlClient.ask(question, of: "wg0", in: folders))
         }
