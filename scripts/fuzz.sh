@@ -11,7 +11,7 @@ case "${1:-}" in
 *[!0-9]* ) ;;
 * ) seconds=$1; shift ;;
 esac
-all='request response chunked websocket messagepack addresses frames records control'
+all='request response chunked websocket messagepack addresses packets frames records control'
 if [ $# -eq 0 ]; then set -- $all; fi
 
 out=Fuzz/.out
@@ -30,7 +30,7 @@ module() {
 }
 
 module CausewayBase Sources/Base/*.swift
-module CausewayWire Sources/Wire/*.swift
+module CausewayWire Sources/Wire/*.swift Sources/Wire/*/*.swift
 module CausewayCrypto Sources/Crypto/*.swift
 module CausewayTunnelCore Sources/TunnelCore/*.swift Sources/TunnelCore/*/*.swift
 
