@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuzzes the decoders of Sources/Wire and Sources/TunnelCore with libFuzzer and the address sanitizer, each from its kept corpus.
+# Fuzzes the decoders of Sources/Wire, Sources/TunnelCore and Sources/BondCore with libFuzzer and the address sanitizer, each from its kept corpus.
 # Usage: scripts/fuzz.sh [SECONDS] [TARGET...]     60 seconds for each of all targets by default
 # One line a target; exit 1 on any finding, whose input is then in Fuzz/.out/findings.
 set -eu
@@ -11,7 +11,7 @@ case "${1:-}" in
 *[!0-9]* ) ;;
 * ) seconds=$1; shift ;;
 esac
-all='request response chunked websocket messagepack addresses frames records control'
+all='request response chunked websocket messagepack addresses frames records control bondframes'
 if [ $# -eq 0 ]; then set -- $all; fi
 
 out=Fuzz/.out
@@ -29,10 +29,9 @@ module() {
     -module-name "$name" -I "$out" -I Sources/C/COpenSSL "$@"
 }
 
-module CausewayBase Sources/Base/*.swift
-module CausewayWire Sources/Wire/*.swift
-module CausewayCrypto Sources/Crypto/*.swift
-module CausewayTunnelCore Sources/TunnelCore/*.swift Sources/TunnelCore/*/*.swift
+for name in Base Wire Crypto Paths TunnelCore BondCore; do module "Causeway$name" $(find "Sources/$name" -name '*.swift'); done
+objects=
+for name in Base Wire Crypto Paths TunnelCore BondCore; do objects="$objects $out/Causeway$name.o"; done
 
 failed=0
 for target in "$@"; do
@@ -41,7 +40,7 @@ for target in "$@"; do
     exit 2
   fi
   swiftc $flags -wmo -module-name "Fuzz_$target" -I "$out" -I Sources/C/COpenSSL "Fuzz/$target.swift" Fuzz/Shared.swift \
-    "$out/CausewayBase.o" "$out/CausewayWire.o" "$out/CausewayCrypto.o" "$out/CausewayTunnelCore.o" -lssl -lcrypto -o "$out/$target"
+    $objects -lssl -lcrypto -o "$out/$target"
   # New inputs go to the first folder and stay out of the repository; the second is the kept corpus.
   mkdir -p "$out/corpus/$target"
   if "$out/$target" -max_total_time="$seconds" -timeout=5 -max_len=4096 -rss_limit_mb=2048 -print_final_stats=1 \
