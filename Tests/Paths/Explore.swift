@@ -88,8 +88,10 @@ import Testing
       let b = VirtualBond([VirtualLink(50, milliseconds: 10)])
       b.at(4) { $0.links[0].delay = 290_000_000 }
       b.at(10) { $0.links[0].delay = 10_000_000 }
+      trace(b, 3.95, 8, 0.1)
       b.run(seconds: 14)
       print("rtt20-300-20", series(b, 40, 140, 2))
+      for c in b.changes { print(c.path, c.change.from, c.change.to, c.change.reason, Double(c.change.at.nanoseconds) / 1e9 - 1) }
       report("", b, seconds: 14)
     }
     do {
