@@ -171,7 +171,9 @@ extension PeerLink {
   }
 
   func controlAcknowledged(_ token: UInt32) {
-    if token == ControlToken.paths { pathsAcknowledged = true }
+    guard token == ControlToken.paths else { return }
+    pathsAcknowledged = true
+    retiresPaths = true  // not here: the paths are being walked
   }
 
   func controlLost(_ token: UInt32) {

@@ -130,6 +130,16 @@ extension PeerLink {
     activate()
   }
 
+  /// Frames from a peer that did not answer our HELLO, or whose own got lost: it knows what we are, so ask again, once a second.
+  func receivedEarlyFrame(at now: Instant) {
+    engine.drops.count(.frameBeforeHello)
+    guard helloDeadline == .distantFuture, !helloPending, now.nanoseconds(since: lastEarlyHello) >= Self.helloInterval else { return }
+    lastEarlyHello = now
+    helloAttempts = Self.helloLimit - 1
+    helloPending = true
+    controlPending = true
+  }
+
   private func meet(_ hello: Hello, at now: Instant) {
     if let known = remoteBootID, known != hello.bootID || kind != .bond { reset(at: now) }
     remoteBootID = hello.bootID

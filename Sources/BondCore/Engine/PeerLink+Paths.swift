@@ -112,6 +112,10 @@ extension PeerLink {
   func close(_ path: BondPath, at now: Instant) {
     guard !path.isClosing else { return }
     path.isClosing = true
+    remove(path, at: now)
+  }
+
+  func remove(_ path: BondPath, at now: Instant) {
     takeInFlight(path, at: now)
     if let route = path.route, route.isStream { engine.events.append(.closeStream(socket: route.socket)) }
     let index = Int(pathIndex[Int(path.id.rawValue)])
@@ -270,6 +274,7 @@ extension PeerLink {
     if let session = current, !session.keys.isUsable(at: now) {
       retire(session)
       current = nil
+      if initiates { wantHandshake(at: now) }
     }
   }
 

@@ -47,6 +47,7 @@ final class PeerLink {
   var helloAcknowledgementPending = false
   var helloAttempts = 0
   var helloDeadline = Instant.distantFuture
+  var lastEarlyHello = Instant.zero
   /// Where a HELLO came in, for its answer.
   var helloPath: BondPath?
 
@@ -64,6 +65,8 @@ final class PeerLink {
   var controlPending = false
   var pathsSequence: UInt32 = 0
   var pathsAcknowledged = true
+  /// The peer has heard which of our paths close.
+  var retiresPaths = false
   var pathsDeadline = Instant.distantFuture
   var remotePathsSequence: UInt32?
   var suspicions: [Suspicion] = []
