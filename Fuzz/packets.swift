@@ -62,7 +62,7 @@ private func join(_ parts: [[UInt8]], isPartial: Bool) -> [[UInt8]] {
     }
     merger.removeAll()
   }
-  for index in memory.indices {
+  for index in unsafe memory.indices {
     if merger.isFull { flush(&merger) }
     unsafe merger.add(memory[index].baseAddress!, byteCount: memory[index].count, isPartial: isPartial)
   }
