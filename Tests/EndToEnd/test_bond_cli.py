@@ -22,6 +22,8 @@ def children(pid: int) -> list[int]:
 class CommandLine(BondCase):
     """One namespace is enough: the other end need not be there."""
 
+    needs = ("causeway", "network", "wg", "ping")
+
     def setUp(self):
         self.host = self.own(Host(f"cwb{os.getpid()}-{unique_name('h')[-3:]}h"), "remove")
         self.scratch = self.own(Scratch("causeway-bond-cli"), "remove")
@@ -165,7 +167,7 @@ class CommandLine(BondCase):
         self.assertEqual(self.left_behind(), before)
 
     def test_an_interface_of_somebody_else_is_left_alone(self):
-        self.ip(f"link add {self.name} type dummy")
+        self.ip(f"link add {self.name} type veth peer name {self.name[:-1]}y")
         self.write()
         code, _, errors = self.bond("up", self.path)
         self.assertEqual(code, 1)
@@ -264,9 +266,3 @@ class CommandLine(BondCase):
             wait_for(lambda: names[side] in process.lines, 15, f"up: {process.story()}", every=0.05)
         wait_for(
             lambda: net.client.run(["ping", "-c", "1", "-W", "1", "10.202.0.1"], check=False).returncode == 0, 10, "a ping through the bond")
-
-
-if __name__ == "__main__":
-    import unittest
-
-    unittest.main()
