@@ -19,7 +19,8 @@ extension PeerLink {
 
   @discardableResult
   func addPath(_ id: PathID, uplink: Int?, route: Route?, at now: Instant) -> BondPath {
-    let path = BondPath(id: id, uplink: uplink, route: route, challenge: engine.drawChallenge(), innerMTU: engine.configuration.innerMTU, at: now)
+    let path = BondPath(
+      id: id, uplink: uplink, route: route, challenge: engine.drawChallenge(), innerMTU: engine.configuration.innerMTU, at: now)
     if let uplink, uplink < settings.uplinks.count {
       path.weight = settings.uplinks[uplink].weight
       path.preference = settings.uplinks[uplink].preference
@@ -261,7 +262,13 @@ extension PeerLink {
     if let deadline = timers.nextDeadline, deadline <= now { timers.advance(to: now) }
     applyTimers(at: now)
     if helloDeadline <= now {
-      if helloAttempts >= Self.helloLimit { helloUnanswered(at: now) } else { helloPending = true; controlPending = true; helloDeadline = .distantFuture }
+      if helloAttempts >= Self.helloLimit {
+        helloUnanswered(at: now)
+      } else {
+        helloPending = true
+        controlPending = true
+        helloDeadline = .distantFuture
+      }
     }
     if let session = previous, !session.keys.isUsable(at: now) {
       retire(session)
