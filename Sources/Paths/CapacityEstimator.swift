@@ -163,7 +163,8 @@ struct CapacityEstimator: Sendable {
       return baseMoved
     }
     let hurry = isStarting && isLate(delay)
-    let length = isStarting ? max(Self.minimumStartRound, roundTrip.minimumSmoothed) : max(Self.minimumRound, roundTrip.minimumSmoothed / 4 * 3)
+    let length =
+      isStarting ? max(Self.minimumStartRound, roundTrip.minimumSmoothed) : max(Self.minimumRound, roundTrip.minimumSmoothed / 4 * 3)
     let age = now.nanoseconds &- round.startedAt
     let span = arrival &- round.arrivalStart
     let enough = round.packetCount >= Self.roundPacketCount || age >= Self.maximumRound
