@@ -177,8 +177,10 @@ extension PeerLink {
       // The peer may have been restarted and know our keys no more.
       allPathsDeadSince = now
       if let lastHandshake, now.nanoseconds(since: lastHandshake) > 5_000_000_000 { wantHandshake(at: now) }
-    } else if change.to == .normal {
+    } else if change.to == .normal, allPathsDeadSince != nil {
       allPathsDeadSince = nil
+      // What waited longer than the backlog may is of no use to anyone.
+      queue.expire(before: now + (.zero - engine.configuration.limits.backlog))
     }
     activate()
   }
