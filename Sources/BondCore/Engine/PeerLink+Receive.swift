@@ -173,6 +173,7 @@ extension PeerLink {
       takeFacts(path, at: now)
     }
     updateParameters(at: now)
+    updateBacklogLimit()
     if retiresPaths {
       retiresPaths = false
       closeRetired(at: now)
