@@ -11,7 +11,7 @@ case "${1:-}" in
 *[!0-9]* ) ;;
 * ) seconds=$1; shift ;;
 esac
-all='request response chunked websocket messagepack addresses frames records control handshake replay'
+all='request response chunked websocket messagepack addresses packets frames records control handshake replay bondframes'
 if [ $# -eq 0 ]; then set -- $all; fi
 
 out=Fuzz/.out

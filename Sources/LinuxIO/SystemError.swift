@@ -1,5 +1,6 @@
-// CausewayLinuxIO: descriptors, the event loop, TCP and TLS streams, names. What a man page explains lives here; no protocol
-// decision does. Start with EventLoop, then TCPStream.
+// CausewayLinuxIO: descriptors, the event loop, TCP and TLS streams, names; for packet threads UDP runs, TUN queues, polls and mailboxes;
+// netlink. What a man page explains lives here; no protocol decision does. Start with EventLoop, then TCPStream; or with PacketPoll,
+// then UDPSocket and TUNDevice.
 internal import CLinux
 internal import Glibc
 

@@ -121,9 +121,9 @@ struct CapacityEstimator: Sendable {
       flatRounds = 0
       oneWay.forgetBase()
       rate = min(rate, Self.initialRate * 8)
+      drain = QueueDrain()
     }
     round = Round()
-    drain = QueueDrain()
     losses.abandonTest()
     queueRate = 0
     resumed(at: now)
@@ -139,7 +139,7 @@ struct CapacityEstimator: Sendable {
     var baseMoved = false
     losses.add(amount)
     round.byteCount &+= amount.byteCount
-    round.packetCount &+= amount.packetCount
+    round.packetCount &+= amount.packetCount &+ amount.spuriousPacketCount
     round.limitedByteCount &+= amount.limitedByteCount
     guard let sentAt = amount.largestSentAt else { return false }
     let arrival = oneWay.unwrap(arrivalMicroseconds)
@@ -163,7 +163,8 @@ struct CapacityEstimator: Sendable {
       return baseMoved
     }
     let hurry = isStarting && isLate(delay)
-    let length = isStarting ? max(Self.minimumStartRound, roundTrip.minimumSmoothed) : max(Self.minimumRound, roundTrip.minimumSmoothed / 4 * 3)
+    let length =
+      isStarting ? max(Self.minimumStartRound, roundTrip.minimumSmoothed) : max(Self.minimumRound, roundTrip.minimumSmoothed / 4 * 3)
     let age = now.nanoseconds &- round.startedAt
     let span = arrival &- round.arrivalStart
     let enough = round.packetCount >= Self.roundPacketCount || age >= Self.maximumRound

@@ -8,8 +8,8 @@ struct AcknowledgedAmount: BitwiseCopyable {
   var limitedByteCount = 0
   var lostByteCount = 0
   var lostPacketCount = 0
-  /// Of `lostPacketCount`: sent while the path was its own limit.
-  var limitedLostPacketCount = 0
+  /// Declared lost before, and arrived now.
+  var spuriousPacketCount = 0
   /// When the greatest of the newly acknowledged was sent, if it is also the greatest ever.
   var largestSentAt: UInt64?
   /// When the newest of the newly acknowledged was sent.
@@ -45,6 +45,10 @@ struct LossDetector {
   private var displaced: [UInt32] = []
 
   private(set) var inFlightByteCount = 0
+  /// Declared lost by the timer with nothing later acknowledged: perhaps only late.
+  private(set) var suspendedByteCount = 0
+  private var suspendedStart: UInt64 = 0
+  private var suspendedEnd: UInt64 = 0
   private(set) var spuriousCount = 0
   private(set) var lostCount = 0
   private(set) var lossDeadlineNanoseconds: UInt64 = .max
@@ -137,8 +141,9 @@ struct LossDetector {
     }
     let largest = ranges[0].last &+ base
     if largest >= acknowledgedEnd {
-      if amount.packetCount > 0 && largest >= floor { amount.largestSentAt = ring[largest].sentAt }
+      if amount.packetCount &+ amount.spuriousPacketCount > 0 && largest >= floor { amount.largestSentAt = ring[largest].sentAt }
       acknowledgedEnd = largest &+ 1
+      if largest >= suspendedEnd { releaseSuspended() }
       findSilence()
     }
     return amount
@@ -175,6 +180,10 @@ struct LossDetector {
       case .lost:
         ring.setStatus(.acknowledged, of: counter)
         spuriousCount &+= 1
+        amount.spuriousPacketCount &+= 1
+        amount.byteCount &+= Int(record.byteCount)
+        if record.flags.contains(.limited) { amount.limitedByteCount &+= Int(record.byteCount) }
+        if record.flags.contains(.suspended) && counter >= suspendedStart { suspendedByteCount &-= Int(record.byteCount) }
         outcome.spurious.append(record.token)
         note(record, counter, &amount)
       case .none, .acknowledged: break
@@ -231,15 +240,25 @@ struct LossDetector {
         }
         ring.setStatus(.lost, of: counter)
         settle(record)
+        if counter >= acknowledgedEnd {
+          ring.suspend(counter)
+          suspendedByteCount &+= Int(record.byteCount)
+          suspendedEnd = counter &+ 1
+        }
         lostCount &+= 1
         amount.lostPacketCount &+= 1
-        if record.flags.contains(.limited) { amount.limitedLostPacketCount &+= 1 }
         amount.lostByteCount &+= Int(record.byteCount)
         outcome.lost.append(record.token)
       }
       counter &+= 1
     }
     oldest = ring.end
+  }
+
+  /// Something later arrived: what the timer lost is lost.
+  mutating func releaseSuspended() {
+    suspendedStart = suspendedEnd
+    suspendedByteCount = 0
   }
 
   /// Gives up everything in flight, for sending elsewhere. If it arrives after all it counts as spurious.
@@ -257,6 +276,7 @@ struct LossDetector {
       }
       oldest &+= 1
     }
+    releaseSuspended()
     lossDeadlineNanoseconds = .max
     silentSince = nil
   }

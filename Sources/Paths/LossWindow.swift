@@ -40,7 +40,8 @@ struct LossWindow: Sendable {
 
   mutating func add(_ amount: AcknowledgedAmount) {
     acknowledged &+= amount.packetCount
-    lost &+= amount.lostPacketCount
+    lost = max(0, lost &+ amount.lostPacketCount &- amount.spuriousPacketCount)
+    acknowledged &+= amount.spuriousPacketCount
     bytes &+= amount.byteCount
     limitedBytes &+= amount.limitedByteCount
   }

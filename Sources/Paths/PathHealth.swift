@@ -17,6 +17,8 @@ public struct PathHealth: Sendable {
   public static let idleProbeInterval: UInt64 = 1_000_000_000
   /// A suspected path is probed every max(this, srtt/2).
   public static let suspicionProbeInterval: UInt64 = 20_000_000
+  /// The only path, silent, is probed this often and not set aside for it.
+  public static let onlyPathProbeInterval: UInt64 = 100_000_000
   /// Suspicion is never faster than this.
   public static let minimumSuspicion: UInt64 = 30_000_000
   /// The acknowledgement's delay and the slack of both ends that suspicion allows for.
@@ -97,9 +99,9 @@ public struct PathHealth: Sendable {
       smoothedRoundTrip = roundTrip.smoothed
       usualLimit = roundTrip.usualLimit
     }
+    if silentSince != self.silentSince { confirmAt = nil }
     self.silentSince = silentSince
     self.mayBeSuspected = mayBeSuspected
-    if silentSince == nil { confirmAt = nil }
   }
 
   /// The probe of a `sendProbe` fact left at `now`.
@@ -147,7 +149,7 @@ public struct PathHealth: Sendable {
   public var nextDeadline: Instant {
     if interfaceIsDown && state == .lost { return .distantFuture }
     var deadline = nextProbeAt
-    if state == .normal, let suspicion = suspicionDeadline { deadline = min(deadline, confirmAt ?? suspicion) }
+    if state == .normal, let suspicion = suspicionDeadline { deadline = min(deadline, max(suspicion, confirmAt ?? .zero)) }
     if state != .lost, let timeout = probes.oldestTimeout(currentProbeTimeout) { deadline = min(deadline, timeout) }
     return deadline
   }
@@ -159,7 +161,7 @@ public struct PathHealth: Sendable {
   }
 
   private var suspicionDeadline: Instant? {
-    guard mayBeSuspected, let silentSince else { return nil }
+    guard let silentSince else { return nil }
     return Instant(nanoseconds: silentSince.nanoseconds &+ suspicionTimeout)
   }
 
@@ -168,6 +170,12 @@ public struct PathHealth: Sendable {
       confirmAt = Instant(nanoseconds: now.nanoseconds &+ Self.stallAllowance)  // we were away; acknowledgements may wait unread
     }
     if let confirmAt, now < confirmAt { return }
+    guard mayBeSuspected else {
+      // The only path: ask it, and go on.
+      confirmAt = Instant(nanoseconds: now.nanoseconds &+ max(Self.onlyPathProbeInterval, smoothedRoundTrip / 2))
+      facts.append(.sendProbe(probes.next(at: now)))
+      return
+    }
     suspect(.dataUnacknowledged, needProofAfter: .zero, at: now)
   }
 

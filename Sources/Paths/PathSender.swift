@@ -80,6 +80,7 @@ public final class PathSender {
 
   public var state: PathState { health.state }
   public var inFlightByteCount: Int { detector.inFlightByteCount }
+  private var occupiedByteCount: Int { detector.inFlightByteCount &+ detector.suspendedByteCount }
   public var inFlightPacketCount: Int { detector.inFlightPacketCount }
   /// Bytes that may be in flight.
   public var budgetByteCount: Int { budget }
@@ -91,7 +92,7 @@ public final class PathSender {
   public var runByteLimit: Int { run }
 
   /// Whether pace and budget allow a run now. It does not ask for the state: with all paths down the caller may try one.
-  public func canSend(at now: Instant) -> Bool { pacer.next <= now && detector.inFlightByteCount < budget && detector.hasRoom }
+  public func canSend(at now: Instant) -> Bool { pacer.next <= now && occupiedByteCount < budget && detector.hasRoom }
 
   /// Records one datagram that was handed to the socket.
   /// - Parameters:
@@ -104,7 +105,7 @@ public final class PathSender {
     var flags = flags
     if flags.isDisjoint(with: [.unacknowledged, .control]) {
       let isIdle = pacer.isIdle(at: now)
-      if !isIdle || detector.inFlightByteCount &+ byteCount &+ 2 &* run >= budget {
+      if !isIdle || occupiedByteCount &+ byteCount &+ 2 &* run >= budget {
         flags.insert(.limited)
       } else if detector.inFlightByteCount == 0 {
         capacity.resumed(at: now)
@@ -251,7 +252,7 @@ public final class PathSender {
     view.weight = weight
     view.nextSend = pacer.next
     view.inFlightByteCount = detector.inFlightByteCount
-    view.roomByteCount = detector.hasRoom ? budget &- detector.inFlightByteCount : 0
+    view.roomByteCount = detector.hasRoom ? budget &- occupiedByteCount : 0
     view.capacity = max(1, UInt64(capacity.rate))
     view.smoothedRoundTrip = roundTrip.smoothed
     view.oneWayDelay = capacity.oneWay.smoothed

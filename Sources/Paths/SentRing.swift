@@ -10,6 +10,8 @@ public struct SentFlags: OptionSet, Sendable, BitwiseCopyable {
   public static let control = SentFlags(rawValue: 2)
   /// Set by the sender: the path's own pace or budget was what held it back.
   static let limited = SentFlags(rawValue: 4)
+  /// Declared lost by the timer alone, and still taking up budget.
+  static let suspended = SentFlags(rawValue: 8)
 }
 
 /// One sent packet, 16 bytes.
@@ -74,6 +76,11 @@ struct SentRecord: BitwiseCopyable {
     if counter != end { clear(through: counter) }
     self[counter] = record
     end = counter &+ 1
+  }
+
+  @inline(__always) func suspend(_ counter: UInt64) {
+    // SAFETY: as above.
+    unsafe records[Int(counter & mask)].flags.insert(.suspended)
   }
 
   private func clear(through counter: UInt64) {

@@ -1,4 +1,5 @@
-// CausewayWire: formats that peers speak, on spans. HTTP/1.1 heads and chunks, WebSocket frames, MessagePack, addresses, base64.
+// CausewayWire: formats that peers speak, on spans. HTTP/1.1 heads and chunks, WebSocket frames, MessagePack, addresses, base64; IP/ has
+// packets: headers, checksums, cutting and joining of segments, ECN, ICMP answers.
 // Bytes go in as `Span<UInt8>`, results are offsets into that span, output is appended to a `ByteBuffer`. It owns no descriptor,
 // reads no clock, keeps no body, and decides no policy: who may do what is said by the rooms above. Everything that a peer
 // sends can be refused with an error and nothing can trap. Start with RequestHead, then FieldSection (what all heads share).

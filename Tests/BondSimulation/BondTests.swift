@@ -4,33 +4,64 @@ import CausewaySimulation
 import Testing
 
 @Suite struct BondTests {
-  @Test func show() {
+  static func fast(_ setting: BondSetting) -> BondEndpoint {
+    var setting = setting
+    setting.simulatesCiphers = true
+    return BondEndpoint(setting)
+  }
+
+  private func link(_ name: String, _ megabits: UInt64, _ delay: Duration, jitter: Duration = .zero, loss: Double = 0) -> LinkPair {
+    var parameters = LinkParameters()
+    parameters.bytesPerSecond = megabits * 125_000
+    (parameters.delay, parameters.jitter, parameters.loss) = (delay, jitter, .share(loss))
+    parameters.overheadByteCount = Scenario.datagramOverhead
+    return LinkPair(name: name, parameters)
+  }
+
+  @Test("two unequal links carry more than the better one, and a ping survives the download") func sum() throws {
     var scenario = Scenario()
-    func link(_ name: String, _ megabits: UInt64, _ delay: Duration, _ jitter: Duration, _ loss: Double) -> LinkPair {
-      var parameters = LinkParameters()
-      parameters.bytesPerSecond = megabits * 125_000
-      (parameters.delay, parameters.jitter, parameters.loss) = (delay, jitter, .share(loss))
-      parameters.overheadByteCount = Scenario.datagramOverhead
-      return LinkPair(name: name, parameters)
+    scenario.links = [link("dsl", 50, .milliseconds(10)), link("lte", 20, .milliseconds(40), jitter: .milliseconds(5), loss: 0.005)]
+    scenario.duration = .seconds(12)
+    var tcp = FlowSpecification(.tcp)
+    tcp.congestion = .bbr
+    scenario.flows = [tcp, FlowSpecification(.ping)]
+    scenario.schedulers = ["cfs"]
+    let row = try Simulation(scenario, bond: Self.fast).run()[0]
+    let result = row.results[0]
+    #expect(result.steadyGoodput > 47e6 && result.roundTrip(0.99)! < .milliseconds(100) && result.strayPackets == 0 && !result.isHung)
+    #expect(result.shares.allSatisfy { $0 > 0.1 })
+  }
+
+  @Test("a run can be replayed") func determinism() {
+    var scenario = Scenario()
+    scenario.links = [link("a", 10, .milliseconds(10), loss: 0.01), link("b", 5, .milliseconds(20))]
+    scenario.duration = .seconds(3)
+    scenario.flows = [FlowSpecification(.tcp), FlowSpecification(.ping)]
+    scenario.schedulers = ["auto"]
+    let runs = (0..<2).map { _ in try! Simulation(scenario, bond: Self.fast).run()[0].results[0] }
+    #expect(runs[0].links.map(\.down) == runs[1].links.map(\.down) && runs[0].flows[0].buckets == runs[1].flows[0].buckets)
+  }
+
+  static func verdict(_ program: FaultProgram, tcp: Bool = true, scheduler: String = "auto") -> FaultRun.Verdict {
+    FaultRun(program).run(tcp: tcp) { side, incarnation, now in
+      fast(
+        BondSetting(
+          side: side, scheduler: scheduler, links: Array(program.links.indices), seed: program.seed &* 4 &+ UInt64(side.rawValue),
+          incarnation: incarnation, now: now, linkNames: program.links.map(\.name)))
     }
-    scenario.links = [link("dsl", 50, .milliseconds(10), .zero, 0), link("lte", 20, .milliseconds(40), .milliseconds(5), 0.005)]
-    scenario.duration = .seconds(20)
-    for c in FlowSpecification.Congestion.allCases {
-      var tcp = FlowSpecification(.tcp)
-      tcp.congestion = c
-      scenario.flows = [tcp, FlowSpecification(.ping)]
-      scenario.schedulers = ["auto", "cfs", "earliest"]
-      let t = ContinuousClock.now
-      let rows = try! Simulation(
-        scenario,
-        bond: {
-          var s = $0
-          s.simulatesCiphers = true
-          return BondEndpoint(s)
-        }
-      ).run()
-      print(c, ContinuousClock.now - t)
-      print(SimulationReport(scenario: scenario, seedCount: 1, rows: rows).table())
-    }
+  }
+
+  @Test("each fault by itself breaks no promise", arguments: Fault.Kind.allCases) func single(_ kind: Fault.Kind) {
+    let duration: Duration =
+      switch kind {
+      case .allDeadLong: .seconds(600)
+      case .sleep: .seconds(300)
+      case .allDead: .seconds(60)
+      case .clientRestart, .serverRestart, .bothRestart: .seconds(1)
+      case .rebind, .address: .zero
+      default: .seconds(5)
+      }
+    let program = FaultProgram([Fault(kind, start: .seconds(6), duration: duration, link: 0)])
+    #expect(Self.verdict(program).violations == [], "\(program)")
   }
 }

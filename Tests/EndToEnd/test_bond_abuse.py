@@ -1,13 +1,13 @@
 """Strangers and crowds: a hundred peers, floods, garbage (section 5). Nothing crashes, hangs, or grows past a limit; data keep flowing."""
 
+import concurrent.futures
 import random
-import socket
 import sys
 import time
 
 from harness import bond
-from harness.bond import INNER, BondCase, BondEnd, Keys, WireGuardEnd, reachable, section
-from harness.floods import Flood, garbage
+from harness.bond import INNER, BondCase, BondEnd, Keys, WireGuardEnd, section
+from harness.floods import Flood
 from harness.netns import SERVER, Link, shaped
 from harness.processes import REPOSITORY, resident_bytes, tool
 from harness.traffic import Pinger
@@ -106,18 +106,23 @@ class Crowd(BondCase):
         for index, key in enumerate(keys):
             text += section("Peer", PublicKey=key.public, AllowedIPs=f"10.66.1.{index + 1}/32")
         server = self.own(BondEnd(network.server, text), "stop")
-        # One client each of ours would be two hundred processes: ten of ours, the others are stock peers of one wireguard-go each, started
-        # side by side.
-        ends = []
-        for index, key in enumerate(keys):
+        # Ten of ours and ninety of wireguard-go.
+        pool = self.own(concurrent.futures.ThreadPoolExecutor(8), "shutdown")
+        started: list = []
+
+        def start(index: int):
             address = f"10.66.1.{index + 1}/32"
             if index % 10 == 0:
-                mine = section("Interface", PrivateKey=key.private, Address=address, Table="off", Threads=1)
+                mine = section("Interface", PrivateKey=keys[index].private, Address=address, Table="off", Threads=1)
                 mine += section("Peer", PublicKey=server_keys.public, AllowedIPs="10.66.0.1/32", Endpoint=f"{SERVER}:{bond.PORT}")
-                ends.append(self.own(BondEnd(network.client, mine), "stop"))
+                started.append(BondEnd(network.client, mine))
             else:
                 peer = {"public": server_keys.public, "allowed": "10.66.0.1/32", "endpoint": f"{SERVER}:{bond.PORT}"}
-                ends.append(self.own(WireGuardEnd(network.client, key, [address], [peer]), "stop"))
+                started.append(WireGuardEnd(network.client, keys[index], [address], [peer]))
+
+        self.addCleanup(lambda: list(pool.map(lambda end: end.stop(), started)))
+        list(pool.map(start, range(self.COUNT)))
+        ends = list(started)
         began = time.monotonic()
         pings = [network.client.start([tool("ping"), "-c", "5", "-i", "0.5", "-W", "2", "-I", end.name, "10.66.0.1"]) for end in ends]
         try:

@@ -157,14 +157,15 @@ func merged(_ packets: [(bytes: [UInt8], isPartial: Bool)], mergesUDP: Bool = tr
     _ = unsafe memory.initialize(from: packet.bytes)
     return unsafe memory
   }
-  defer { for unsafememory in unsafe storage { unsafe memory.deallocate() } }
+  defer { for index in unsafe storage.indices { unsafe storage[index].deallocate() } }
   var merger = SegmentMerger(mergesUDP: mergesUDP)
   var written: [Written] = []
   func flush(_ merger: inout SegmentMerger) {
     for index in 0..<merger.count {
       var bytes: [UInt8] = []
-      for unsafepiece in unsafe merger.finish(index) {
-        unsafe bytes += UnsafeRawBufferPointer(start: piece.base, count: piece.count)
+      let pieces = unsafe merger.finish(index)
+      for place in pieces.indices {
+        unsafe bytes += UnsafeRawBufferPointer(start: pieces[place].base, count: pieces[place].count)
       }
       written.append(Written(header: VirtioHeader(bytes.span), packet: Array(bytes[VirtioHeader.byteCount...])))
     }

@@ -232,7 +232,10 @@ struct PacketThreadPlan: Sendable {
       interface: source == nil ? 0 : run.route.interface, typeOfService: run.trafficClass)
     figures.sends &+= 1
     figures.sentDatagrams &+= UInt64(run.datagramCount)
-    if !outcome.isSent { figures.sendFailures &+= UInt64(run.datagramCount) }
+    if !outcome.isSent {
+      figures.sendFailures &+= UInt64(run.datagramCount)
+      if outcome == .tooBig { engine.refusedAsTooBig(run, at: SystemClock.now) }
+    }
   }
 
   private func unblock(_ number: Int) {}

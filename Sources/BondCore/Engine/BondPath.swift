@@ -36,7 +36,11 @@ final class BondPath {
   var pendingEchoes: [PendingEcho] = []
   /// Authenticates our probes' answers; drawn once.
   let challenge: UInt64
-  /// Bytes of the largest outer datagram payload (UDP payload) this path is known to carry.
+  /// Finds `datagramLimit`; nil on a stream, which has none.
+  var mtuSearch: PathMTUSearch?
+  var mtuFacts: [PathMTUSearch.Fact] = []
+  var pendingMTUProbes: [(byteCount: Int, id: UInt32)] = []
+  /// Bytes of the largest datagram (a UDP payload) that this path is known to carry.
   var datagramLimit: Int
   /// A stream whose kernel queue is full.
   var isBlocked = false
@@ -45,6 +49,9 @@ final class BondPath {
   var isDown = false
 
   var statistics = PathStatistics()
+  /// Packets sent when the parity policy last looked, and whether it wants this path's packets protected.
+  var parityLookPackets: UInt64 = 0
+  var wantsParity = false
 
   /// Answers that wait; more probes than that at once are not answered.
   static let echoLimit = 8
@@ -53,6 +60,8 @@ final class BondPath {
   static let candidateInterval: UInt64 = 200_000_000
   /// Marks the ids of probes that test the path MTU.
   static let mtuProbeBit: UInt32 = 1 << 31
+  /// A stream's length field has 16 bits; nothing we send comes near.
+  static let streamDatagramLimit = 16_384
 
   struct Candidate {
     var route: Route
@@ -73,7 +82,15 @@ final class BondPath {
     self.route = route
     self.challenge = challenge
     sender = PathSender(id: id, at: now)
-    datagramLimit = 65_507
+    let isStream = route?.isStream ?? false
+    let overhead = route?.overheadByteCount ?? 28
+    if isStream {
+      datagramLimit = Self.streamDatagramLimit
+    } else {
+      mtuSearch = PathMTUSearch(
+        wanted: innerMTU + DataHeader.byteCount + TransportHeader.overhead + overhead, isIPv6: overhead > 28, firstID: Self.mtuProbeBit)
+      datagramLimit = PathMTUSearch.base - overhead
+    }
     pendingEchoes.reserveCapacity(Self.echoLimit)
   }
 
@@ -88,6 +105,25 @@ final class BondPath {
       sendingEpoch = session.epoch
     }
     sender.sent(counter: counter, byteCount: byteCount, token: token, flags: flags, at: now)
+  }
+
+  /// Starts the search for the path MTU, or starts it again: the path is new, has moved, or came back.
+  func searchMTU(at now: Instant) {
+    mtuSearch?.start(at: now, roundTrip: sender.roundTrip.smoothed, &mtuFacts)
+    takeMTUFacts()
+  }
+
+  /// - Returns: Whether there are probes to send.
+  @discardableResult
+  func takeMTUFacts() -> Bool {
+    for fact in mtuFacts {
+      switch fact {
+      case .probe(let byteCount, let id): pendingMTUProbes.append((byteCount, id))
+      case .changed(let byteCount): datagramLimit = byteCount - (route?.overheadByteCount ?? 28)
+      }
+    }
+    mtuFacts.removeAll(keepingCapacity: true)
+    return !pendingMTUProbes.isEmpty
   }
 
   /// Whether data may go here now, whatever pace and budget say.

@@ -11,6 +11,8 @@ extension PeerLink {
   static let helloInterval: UInt64 = 1_000_000_000
   /// PARAM goes again when the wish moved by an eighth, at most ten times a second.
   static let parametersInterval: UInt64 = 100_000_000
+  /// Microseconds that a receiver is ever asked to hold a packet.
+  static let longestHold: UInt64 = 300_000
   /// Largest control payload but for padded probes: fits every path.
   static let controlByteLimit = 1024
 
@@ -31,7 +33,16 @@ extension PeerLink {
     path.statistics.sentBytes &+= UInt64(datagram)
     path.statistics.sentPackets &+= 1
     timers.sent(data: false, at: now)
-    return OutgoingRun(route: route, byteCount: datagram, segmentByteCount: datagram, datagramCount: 1)
+    return run(path, route, datagram)
+  }
+
+  /// One datagram of a path.
+  func run(_ path: BondPath, _ route: Route, _ byteCount: Int) -> OutgoingRun {
+    var run = OutgoingRun(route: route, byteCount: byteCount, segmentByteCount: byteCount, datagramCount: 1)
+    run.peer = id
+    run.path = path.id
+    run.dontFragment = kind == .bond
+    return run
   }
 
   func nextHello(_ session: Session, _ path: BondPath, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
@@ -88,6 +99,13 @@ extension PeerLink {
       let count = engine.scratch.write(limit: Self.controlByteLimit) { out in _ = probe.write(into: &out) }
       return unsafe sealControl(session, path, nil, count: count, flags: [.unacknowledged, .control], output, now)
     }
+    if path.isValidated, let route = path.route, let probe = path.pendingMTUProbes.popLast() {
+      let plain = probe.byteCount - route.overheadByteCount - Self.transportByteCount
+      guard plain >= Probe.byteCount, plain <= engine.scratch.byteCount - 16 else { return nil }
+      let frame = Probe(id: probe.id, sentMicroseconds: now.nanoseconds / 1000, challenge: path.challenge)
+      let count = engine.scratch.write(limit: plain) { out in _ = frame.write(into: &out, paddedByteCount: plain) }
+      return unsafe sealProbe(session, path, count: count, output, now)
+    }
     return nil
   }
 
@@ -100,7 +118,7 @@ extension PeerLink {
     let datagram = count + Self.transportByteCount
     path.record(session, counter, byteCount: datagram, token: ControlToken.plain, flags: [.unacknowledged, .control], at: now)
     timers.sent(data: false, at: now)
-    return OutgoingRun(route: route, byteCount: datagram, segmentByteCount: datagram, datagramCount: 1)
+    return run(path, route, datagram)
   }
 
   // MARK: On the best path
@@ -155,7 +173,9 @@ extension PeerLink {
   }
 
   func controlAcknowledged(_ token: UInt32) {
-    if token == ControlToken.paths { pathsAcknowledged = true }
+    guard token == ControlToken.paths else { return }
+    pathsAcknowledged = true
+    retiresPaths = true  // not here: the paths are being walked
   }
 
   func controlLost(_ token: UInt32) {
@@ -177,10 +197,11 @@ extension PeerLink {
     for path in paths where path.isUsable { longest = max(longest, path.sender.roundTrip.usualLimit) }
     guard longest > 0 else { return }
     let limit = (longest &+ longest / 10 &+ 15_000_000) / 1000
-    let wish = UInt32(clamping: min(limit, 300_000))
+    // A packet mended by parity comes when its group is full: later than any resend.
+    let wish = parity.isActive ? UInt32(Self.longestHold) : UInt32(clamping: min(limit, Self.longestHold))
     let before = parameters.holdLimitMicroseconds
     let moved = before == 0 || wish > before &+ before / 8 || wish < before &- before / 8
-    let follows = false
+    let follows = parity.isActive
     let changed = parameters.flags.contains(.repairsFollow) != follows
     guard moved || changed, now.nanoseconds(since: parametersSentAt) >= Self.parametersInterval || changed else { return }
     parameters = OrderParameters(

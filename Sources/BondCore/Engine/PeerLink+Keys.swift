@@ -17,10 +17,16 @@ extension PeerLink {
     timers.established(as: keys.role, at: now)
     switch keys.role {
     case .initiator:
-      if let next { retire(next) }
+      // Crossing handshakes: the peer may send under the keys that it confirmed as ours, so they stay.
+      if let next {
+        if let previous { retire(previous) }
+        if let current { retire(current) }
+        previous = next
+      } else {
+        if let previous { retire(previous) }
+        previous = current
+      }
       next = nil
-      if let previous { retire(previous) }
-      previous = current
       current = session
       // The first packet under new keys asks what the peer is, and confirms them at once.
       helloPending = true
@@ -122,6 +128,16 @@ extension PeerLink {
     meet(hello, at: now)
     openUplinks(at: now)
     activate()
+  }
+
+  /// Frames from a peer that did not answer our HELLO, or whose own got lost: it knows what we are, so ask again, once a second.
+  func receivedEarlyFrame(at now: Instant) {
+    engine.drops.count(.frameBeforeHello)
+    guard helloDeadline == .distantFuture, !helloPending, now.nanoseconds(since: lastEarlyHello) >= Self.helloInterval else { return }
+    lastEarlyHello = now
+    helloAttempts = Self.helloLimit - 1
+    helloPending = true
+    controlPending = true
   }
 
   private func meet(_ hello: Hello, at now: Instant) {

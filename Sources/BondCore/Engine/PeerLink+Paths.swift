@@ -19,7 +19,8 @@ extension PeerLink {
 
   @discardableResult
   func addPath(_ id: PathID, uplink: Int?, route: Route?, at now: Instant) -> BondPath {
-    let path = BondPath(id: id, uplink: uplink, route: route, challenge: engine.drawChallenge(), innerMTU: engine.configuration.innerMTU, at: now)
+    let path = BondPath(
+      id: id, uplink: uplink, route: route, challenge: engine.drawChallenge(), innerMTU: engine.configuration.innerMTU, at: now)
     if let uplink, uplink < settings.uplinks.count {
       path.weight = settings.uplinks[uplink].weight
       path.preference = settings.uplinks[uplink].preference
@@ -102,6 +103,9 @@ extension PeerLink {
 
   func becameUsable(_ path: BondPath, at now: Instant) {
     everUsable = true
+    path.searchMTU(at: now)
+    controlPending = true
+    if parityDeadline == .distantFuture { parityDeadline = Instant(nanoseconds: now.nanoseconds &+ Self.parityInterval) }
     updateBacklogLimit()
     activate()
   }
@@ -109,6 +113,10 @@ extension PeerLink {
   func close(_ path: BondPath, at now: Instant) {
     guard !path.isClosing else { return }
     path.isClosing = true
+    remove(path, at: now)
+  }
+
+  func remove(_ path: BondPath, at now: Instant) {
     takeInFlight(path, at: now)
     if let route = path.route, route.isStream { engine.events.append(.closeStream(socket: route.socket)) }
     let index = Int(pathIndex[Int(path.id.rawValue)])
@@ -169,8 +177,10 @@ extension PeerLink {
       // The peer may have been restarted and know our keys no more.
       allPathsDeadSince = now
       if let lastHandshake, now.nanoseconds(since: lastHandshake) > 5_000_000_000 { wantHandshake(at: now) }
-    } else if change.to == .normal {
+    } else if change.to == .normal, allPathsDeadSince != nil {
       allPathsDeadSince = nil
+      // What waited longer than the backlog may is of no use to anyone.
+      queue.expire(before: now + (.zero - engine.configuration.limits.backlog))
     }
     activate()
   }
@@ -205,7 +215,11 @@ extension PeerLink {
       if let due = previous?.acknowledgementDue { deadline = min(deadline, due) }
       if !queue.isEmpty || stash != .none || !resends.isEmpty { deadline = min(deadline, sendWait) }
       if !pathsAcknowledged { deadline = min(deadline, pathsDeadline) }
+      deadline = min(deadline, parityDeadline)
+      if let due = parity.nextDeadline { deadline = min(deadline, due) }
+      if let due = reassembler.nextDeadline { deadline = min(deadline, due) }
       for path in paths {
+        if let due = path.mtuSearch?.nextDeadline { deadline = min(deadline, due) }
         deadline = min(deadline, path.sender.nextDeadline)
         if let candidate = path.candidate { deadline = min(deadline, candidate.deadline) }
       }
@@ -222,6 +236,9 @@ extension PeerLink {
       while let slot = order.nextReleased() { engine.deliver(slot) }
     }
     if !pathsAcknowledged, pathsDeadline <= now { controlPending = true }
+    if parityDeadline <= now { updateParity(at: now) }
+    if let due = parity.nextDeadline, due <= now { parity.advance(to: now) }
+    if let due = reassembler.nextDeadline, due <= now { reassembler.advance(to: now) }
     var alive = 0
     for path in paths where path.isUsable { alive += 1 }
     for path in paths {
@@ -229,6 +246,10 @@ extension PeerLink {
         path.sender.advance(to: now, anotherPathAlive: alive > (path.isUsable ? 1 : 0), into: &engine.outcome)
         applyOutcome(at: now)
         takeFacts(path, at: now)
+      }
+      if let due = path.mtuSearch?.nextDeadline, due <= now {
+        path.mtuSearch?.advance(to: now, &path.mtuFacts)
+        if path.takeMTUFacts() { controlPending = true }
       }
       if let candidate = path.candidate, candidate.deadline <= now {
         path.candidate?.isPending = candidate.probesLeft > 0
@@ -243,7 +264,13 @@ extension PeerLink {
     if let deadline = timers.nextDeadline, deadline <= now { timers.advance(to: now) }
     applyTimers(at: now)
     if helloDeadline <= now {
-      if helloAttempts >= Self.helloLimit { helloUnanswered(at: now) } else { helloPending = true; controlPending = true; helloDeadline = .distantFuture }
+      if helloAttempts >= Self.helloLimit {
+        helloUnanswered(at: now)
+      } else {
+        helloPending = true
+        controlPending = true
+        helloDeadline = .distantFuture
+      }
     }
     if let session = previous, !session.keys.isUsable(at: now) {
       retire(session)
@@ -256,6 +283,7 @@ extension PeerLink {
     if let session = current, !session.keys.isUsable(at: now) {
       retire(session)
       current = nil
+      if initiates { wantHandshake(at: now) }
     }
   }
 

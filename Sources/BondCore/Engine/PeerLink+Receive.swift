@@ -47,17 +47,24 @@ extension PeerLink {
   @inline(__always) func order(
     _ header: DataHeader, _ packet: UnsafeMutablePointer<UInt8>, _ count: Int, _ trafficClass: UInt8, at now: Instant
   ) {
-    switch order.receive(header, at: now) {
+    let verdict = order.receive(header, at: now)
+    if verdict != .duplicate, let decoder {
+      // SAFETY: `count` bytes of the receive buffer.
+      unsafe decoder.decoder.add(header, Span(_unsafeStart: UnsafePointer(packet), count: count), at: now)
+    }
+    switch verdict {
     case .deliver, .late: unsafe accept(packet, count, partial: header.flags.contains(.checksumPartial), trafficClass)
-    case .duplicate: break
+    case .duplicate: return
     case .hold: unsafe hold(header, packet, count, trafficClass, at: now)
     }
+    if decoder != nil { takeRecovered(at: now) }
     while let slot = order.nextReleased() { engine.deliver(slot) }
   }
 
   private func hold(_ header: DataHeader, _ packet: UnsafeMutablePointer<UInt8>, _ count: Int, _ trafficClass: UInt8, at now: Instant) {
     guard count <= engine.pool.packetByteCount, unsafe admit(packet, count, trafficClass) else { return }
-    guard let slot = engine.pool.take() else {
+    // What is held for one peer must not take the memory that others send with.
+    guard engine.pool.freeCount > engine.pool.limit / 4, let slot = engine.pool.take() else {
       return unsafe engine.deliver(packet, count, partial: header.flags.contains(.checksumPartial))
     }
     // SAFETY: the slot holds `packetByteCount` bytes behind its headroom, checked above.
@@ -72,7 +79,7 @@ extension PeerLink {
   }
 
   /// Whether the inner source belongs to this peer (cryptokey routing), with the outer congestion mark folded in (RFC 6040 §4.2).
-  @inline(__always) private func admit(_ packet: UnsafeMutablePointer<UInt8>, _ count: Int, _ trafficClass: UInt8) -> Bool {
+  @inline(__always) func admit(_ packet: UnsafeMutablePointer<UInt8>, _ count: Int, _ trafficClass: UInt8) -> Bool {
     // SAFETY: `count` bytes of the receive buffer; InnerPacket checked that they hold the header.
     var bytes = unsafe MutableSpan<UInt8>(_unsafeStart: packet, count: count)
     guard allowedSource.allows(bytes.span, id, engine.allowedIPs) else {
@@ -105,13 +112,15 @@ extension PeerLink {
         switch frame {
         case .hello(let hello): receiveHello(hello, on: path, at: now)
         case .helloAcknowledgement(let hello): receiveHelloAcknowledgement(hello, at: now)
-        case _ where kind != .bond: engine.drops.count(.frameBeforeHello)
+        case _ where kind != .bond: receivedEarlyFrame(at: now)
         case .data(let header, let packet):
           wantsAcknowledgement = true
           unsafe order(header, payload + packet.lowerBound, packet.count, trafficClass, at: now)
         case .fragment(let header, let piece):
           wantsAcknowledgement = true
-          _ = (header, piece)
+          if let (data, slot) = reassembler.receive(header, bytes.extracting(piece), path: path.id, at: now) {
+            place(slot, data, trafficClass: trafficClass, at: now)
+          }
         case .acknowledgement(let list): receiveAcknowledgements(list, bytes, session, at: now)
         case .probe(let probe): receiveProbe(probe, on: path, byteCount: bytes.count, from: route, at: now)
         case .echo(let echo): receiveEcho(echo, on: path, from: route, at: now)
@@ -127,7 +136,7 @@ extension PeerLink {
           receiveParameters(wish, at: now)
         case .repair(let header, let parity):
           wantsAcknowledgement = true
-          _ = (header, parity)
+          receiveParity(header, bytes.extracting(parity), at: now)
         case .suspect(let suspicion):
           wantsAcknowledgement = true
           receiveSuspicion(suspicion, at: now)
@@ -164,10 +173,17 @@ extension PeerLink {
       takeFacts(path, at: now)
     }
     updateParameters(at: now)
+    if retiresPaths {
+      retiresPaths = false
+      closeRetired(at: now)
+    }
   }
 
   private func receiveParameters(_ wish: OrderParameters, at now: Instant) {
-    order.update(holdLimit: UInt64(wish.holdLimitMicroseconds) * 1000, memoryByteCount: Int(wish.memoryByteCount))
+    if wish.holdLimitMicroseconds > 0 {
+      order.update(holdLimit: UInt64(wish.holdLimitMicroseconds) * 1000, memoryByteCount: Int(wish.memoryByteCount))
+    }
+    if wish.flags.contains(.repairsFollow) { expectParity(at: now) }
   }
 
   private func receiveSuspicion(_ suspicion: Suspicion, at now: Instant) {
@@ -211,6 +227,8 @@ extension PeerLink {
     }
     guard echo.probe.challenge == path.challenge else { return engine.drops.count(.badEcho) }
     if echo.probe.id & BondPath.mtuProbeBit != 0 {
+      path.mtuSearch?.echoed(id: echo.probe.id, at: now, &path.mtuFacts)
+      if path.takeMTUFacts() { controlPending = true }
       return
     }
     path.sender.echoReceived(echo.probe.id, at: now)

@@ -104,7 +104,8 @@ extension PeerLink {
     guard let index = earliestIndex(byteCount: head, at: now) else { return nil }
     let path = paths[index]
     guard let route = path.route else { return nil }
-    var run = OutgoingRun(route: route, byteCount: 0, segmentByteCount: 0, datagramCount: 0)
+    var run = self.run(path, route, 0)
+    run.datagramCount = 0
     let byteLimit = min(capacity, max(path.sender.runByteLimit, 2048))
     while resends.head != .none, run.datagramCount < Self.runDatagramLimit {
       let slot = resends.head
@@ -196,7 +197,7 @@ extension PeerLink {
       let datagram = datagramByteCount(pool[slot].length)
       unsafe seal(session, path, slot, to: output, isCopy: true, at: now)
       statistics.copiesSent &+= 1
-      var run = OutgoingRun(route: route, byteCount: datagram, segmentByteCount: datagram, datagramCount: 1)
+      var run = self.run(path, route, datagram)
       run.trafficClass = outerTrafficClass(pool[slot])
       finish(run, path, at: now)
       return run
@@ -237,7 +238,8 @@ extension PeerLink {
         continue
       }
       let path = paths[index]
-      var run = OutgoingRun(route: route, byteCount: 0, segmentByteCount: 0, datagramCount: 0)
+      var run = self.run(path, route, 0)
+    run.datagramCount = 0
       while redundantNext < redundant.count {
         let slot = redundant[redundantNext]
         let datagram = datagramByteCount(pool[slot].length)

@@ -38,8 +38,8 @@ extension PeerLink {
     guard let path = path(.handshake), let route = path.route else { return nil }
     let pool = engine.pool
     let limit = engine.configuration.innerMTU
-    var run = OutgoingRun(route: route, byteCount: 0, segmentByteCount: 0, datagramCount: 0)
-    run.dontFragment = false
+    var run = self.run(path, route, 0)
+    run.datagramCount = 0
     while run.datagramCount < Self.runDatagramLimit {
       guard let slot = takePacket(at: now) else { break }
       let length = pool[slot].length
@@ -80,8 +80,7 @@ extension PeerLink {
     keepalivePending = false
     unsafe session.seal(path.id, output, 0, to: output)
     timers.sent(data: false, at: now)
-    return OutgoingRun(
-      route: route, byteCount: Self.transportByteCount, segmentByteCount: Self.transportByteCount, datagramCount: 1)
+    return self.run(path, route, Self.transportByteCount)
   }
 
   @inline(__always) func takePacket(at now: Instant) -> PacketSlot? {
@@ -125,6 +124,7 @@ extension PeerLink {
     if redundantPaths != 0, let run = unsafe nextRedundantRun(session, output, capacity, now) { return run }
     if !resends.isEmpty, let run = unsafe nextResendRun(session, output, capacity, now) { return run }
     if !copies.isEmpty, let run = unsafe nextCopy(session, output, now) { return run }
+    if parity.hasRepair, let run = unsafe nextParity(session, output, now) { return run }
     if let run = unsafe nextDataRun(session, output, capacity, now) { return run }
     guard keepalivePending, let path = bestPath() else { return nil }
     keepalivePending = false
@@ -170,7 +170,8 @@ extension PeerLink {
   ) -> OutgoingRun? {
     guard let route = path.route else { return nil }
     let pool = engine.pool
-    var run = OutgoingRun(route: route, byteCount: 0, segmentByteCount: 0, datagramCount: 0)
+    var run = self.run(path, route, 0)
+    run.datagramCount = 0
     let byteLimit = min(capacity, path.sender.runByteLimit)
     while let slot = takePacket(at: now) {
       let datagram = datagramByteCount(pool[slot].length)
@@ -191,6 +192,7 @@ extension PeerLink {
         break
       }
       number(slot)
+      if path.wantsParity { protect(slot, at: now) }
       unsafe seal(session, path, slot, to: output + run.byteCount, at: now)
       considerCopy(slot, path, now)
       run.byteCount += datagram
@@ -276,7 +278,8 @@ extension PeerLink {
     let start = unsafe pool.address(slot) + PacketPool.headroom - DataHeader.byteCount
     unsafe writeHeader(info, isCopy: false, to: start)
     let frame = unsafe Span<UInt8>(_unsafeStart: UnsafePointer(start), count: total)
-    var run = OutgoingRun(route: route, byteCount: 0, segmentByteCount: 0, datagramCount: 0)
+    var run = self.run(path, route, 0)
+    run.datagramCount = 0
     run.trafficClass = outerTrafficClass(info)
     for index in 0..<count {
       guard let header = FragmentHeader(total: total, index: index, count: count, sequence: info.sequence) else { break }

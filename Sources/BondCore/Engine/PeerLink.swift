@@ -47,6 +47,7 @@ final class PeerLink {
   var helloAcknowledgementPending = false
   var helloAttempts = 0
   var helloDeadline = Instant.distantFuture
+  var lastEarlyHello = Instant.zero
   /// Where a HELLO came in, for its answer.
   var helloPath: BondPath?
 
@@ -64,6 +65,8 @@ final class PeerLink {
   var controlPending = false
   var pathsSequence: UInt32 = 0
   var pathsAcknowledged = true
+  /// The peer has heard which of our paths close.
+  var retiresPaths = false
   var pathsDeadline = Instant.distantFuture
   var remotePathsSequence: UInt32?
   var suspicions: [Suspicion] = []
@@ -88,8 +91,14 @@ final class PeerLink {
   var parametersPending = false
   var parametersSentAt = Instant.zero
 
+  var parity: RepairEncoder
+  var parityDeadline = Instant.distantFuture
+
   // MARK: Receiving
   var order: ReorderBuffer
+  var reassembler: Reassembler
+  /// Made when the peer first says that parity will come.
+  var decoder: ParityReceiver?
   var allowedSource = AllowedSource()
 
   // MARK: Scheduling in the engine
@@ -113,6 +122,8 @@ final class PeerLink {
     uplinkRoutes = Array(repeating: nil, count: settings.uplinks.count)
     queue = FairQueue(pool: engine.pool)
     order = ReorderBuffer(pool: engine.pool)
+    reassembler = Reassembler(pool: engine.pool)
+    parity = RepairEncoder(packetByteCount: configuration.innerMTU - RepairHeader.byteCount - RepairHeader.prefixByteCount)
     pendingHandshakes.reserveCapacity(8)
     suspicions.reserveCapacity(8)
     skips.reserveCapacity(64)

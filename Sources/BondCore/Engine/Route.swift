@@ -1,4 +1,5 @@
 public import CausewayBase
+public import CausewayPaths
 
 /// A way out of this machine: which of the shell's sockets, the far address, and for a socket without an address of its own the local
 /// address that the peer knows. A plain value; the core compares it and never looks inside.
@@ -28,6 +29,9 @@ public struct Route: Hashable, Sendable, BitwiseCopyable {
 /// Datagrams for one route, one behind the other in the buffer that was given: all of `segmentByteCount` bytes, the last may be shorter.
 public struct OutgoingRun: BitwiseCopyable, Sendable {
   public var route: Route
+  /// Whose path it is for, when the send fails; nil for answers to strangers.
+  public var peer: PeerID?
+  public var path = PathID.handshake
   public var byteCount: Int
   public var segmentByteCount: Int
   public var datagramCount: Int

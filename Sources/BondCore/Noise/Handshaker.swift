@@ -60,6 +60,13 @@ public struct Handshaker: ~Copyable {
     peersByKey[publicKey] = id
   }
 
+  /// For handshakes from now on.
+  /// - Parameter key: 32 bytes, or nil for none.
+  public mutating func setPresharedKey(_ key: SecretKey?, of id: PeerID) {
+    precondition(key.map { $0.byteCount == 32 } ?? true, "a pre-shared key has 32 bytes")
+    peers[id]?.presharedKey = key ?? HandshakePeer.noPresharedKey
+  }
+
   public mutating func removePeer(_ id: PeerID) {
     guard let peer = peers.removeValue(forKey: id) else { return }
     peersByKey[peer.publicKey] = nil
@@ -95,7 +102,7 @@ public struct Handshaker: ~Copyable {
     if let last = peer.lastInitiationSent, now < last + gap {
       // Too soon: later, and not twice.
       peer.retryAt = min(peer.retryAt ?? .distantFuture, last + gap)
-    } else if peer.retryAt == nil || promptly {
+    } else if promptly || (peer.retryAt ?? .zero) <= now {
       sendInitiation(peer, at: now, unixNanoseconds, &effects)
     }
     updateDeadline()
@@ -184,8 +191,9 @@ extension Span<UInt8> {
 final class HandshakePeer {
   let id: PeerID
   let publicKey: PublicKey
+  static let noPresharedKey = SecretKey(byteCount: 32) { _ in }
   /// Zeros when there is none.
-  let presharedKey: SecretKey
+  var presharedKey: SecretKey
   /// The exchange of both static keys.
   let shared: SecretKey
   var jar: CookieJar
@@ -205,7 +213,7 @@ final class HandshakePeer {
   init(id: PeerID, publicKey: PublicKey, presharedKey: SecretKey?, shared: SecretKey) {
     self.id = id
     self.publicKey = publicKey
-    self.presharedKey = presharedKey ?? SecretKey(byteCount: 32) { _ in }
+    self.presharedKey = presharedKey ?? Self.noPresharedKey
     self.shared = shared
     jar = CookieJar(MACKeys(of: publicKey))
   }

@@ -15,9 +15,9 @@ public import CausewayPaths
   public let rejectedAt: Instant
   /// Messages sealed here, on all paths.
   public private(set) var sentCount: UInt64 = 0
-  /// The peer is one of ours: other paths than 0 are taken, and replay windows are wide. Set by the exchange of HELLO.
+  /// The peer is one of ours: other paths than 0 are taken, and replay windows are wide. Follows the exchange of HELLO.
   public var allowsPaths = false {
-    didSet { if allowsPaths { widenWindows() } }
+    didSet { setReach(allowsPaths ? ReplayWindow.wideReach : ReplayWindow.stockReach) }
   }
 
   private let sealing: ChaCha20Poly1305Key?
@@ -150,8 +150,8 @@ public import CausewayPaths
   /// The greatest counter received on a path; 0 at first.
   public func newestCounter(on path: PathID) -> UInt64 { unsafe windows[Int(path.rawValue)].newest }
 
-  private func widenWindows() {
-    for path in 0..<PathID.limit { unsafe windows[path].reach = ReplayWindow.wideReach }
+  private func setReach(_ reach: UInt64) {
+    for path in 0..<PathID.limit { unsafe windows[path].reach = reach }
   }
 
   // MARK: Age

@@ -46,13 +46,13 @@ package struct FaultRun {
       }
     }
     verdict.result = run.result()
+    if let hang = run.world.hang { verdict.violations.append("hung: \(hang)") }
     judge(&verdict)
     return verdict
   }
 
   private func judge(_ verdict: inout Verdict) {
     let result = verdict.result
-    if result.isHung { verdict.violations.append("hung") }
     if result.strayPackets > 0 { verdict.violations.append("\(result.strayPackets) packets delivered broken or to nobody") }
     let healed = Instant.zero + program.healedAt
     for (number, flow) in result.flows.enumerated() {

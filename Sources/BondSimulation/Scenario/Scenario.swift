@@ -31,6 +31,12 @@ package struct AddressEvent: Sendable, Equatable {
   package var at: Instant
   package var link: Int
   package var kind: Kind
+
+  package init(at: Instant, link: Int, kind: Kind) {
+    self.at = at
+    self.link = link
+    self.kind = kind
+  }
 }
 
 /// What a bond is compared with.

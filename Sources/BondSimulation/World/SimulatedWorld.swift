@@ -24,7 +24,7 @@ package final class SimulatedWorld {
   /// A datagram is never longer.
   package static let longestDatagram = 9_728
   /// Turns of the inner loop at one instant before the run counts as hung.
-  static let turnsPerInstant = 1_000_000
+  static let turnsPerInstant = 100_000
 
   package private(set) var now = Instant.zero
   package let links: [Link]
@@ -37,7 +37,9 @@ package final class SimulatedWorld {
   /// Datagrams to an address that nobody has any more.
   package private(set) var unroutableCount = 0
   /// An end that never stops sending at one instant, or asks to be woken in the past for ever.
-  package private(set) var isHung = false
+  package var isHung: Bool { hang != nil }
+  /// What never ends, and when.
+  package private(set) var hang: String?
   private var actions: [(at: Instant, run: (SimulatedWorld) -> Void)] = []
   /// Sides at which something happened since they were last looked after.
   private var isTouched = [true, true]
@@ -109,7 +111,7 @@ package final class SimulatedWorld {
       now = max(now, next)
       turns = now == instant ? turns + 1 : 0
       instant = now
-      if turns > Self.turnsPerInstant { isHung = true }
+      if turns > Self.turnsPerInstant { noteHang("wakes for ever") }
       while let action = actions.first, action.at <= now {
         actions.removeFirst()
         action.run(self)
@@ -189,11 +191,18 @@ package final class SimulatedWorld {
       }
       turns += 1
       if turns > Self.turnsPerInstant {
-        isHung = true
+        noteHang("sends for ever")
         return
       }
     }
     for side in SimulatedSide.allCases where isAwake(side) { isTouched[side.rawValue] = false }
+  }
+
+  private func noteHang(_ what: String) {
+    let due = SimulatedSide.allCases.map { side in
+      "\(side) due at \(endpoints[side.rawValue]?.nextDeadline?.nanoseconds ?? 0) ns"
+    }
+    hang = "\(what) at \(now.nanoseconds) ns: " + due.joined(separator: ", ")
   }
 
   private func sendAll(of endpoint: any SimulatedEndpoint, _ side: SimulatedSide, _ turns: inout Int) -> Bool {

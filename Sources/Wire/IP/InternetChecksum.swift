@@ -64,6 +64,10 @@ extension Span<UInt8> {
   @inline(__always) fileprivate func lanes(at offset: Int) -> SIMD2<UInt64> {
     // SAFETY: the one caller stays inside the range that it checked; every bit pattern is an integer.
     let lanes = unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: SIMD2<UInt64>.self)
-    return SIMD2(UInt64(littleEndian: lanes[0]), UInt64(littleEndian: lanes[1]))
+    #if _endian(big)
+      return SIMD2(lanes[0].byteSwapped, lanes[1].byteSwapped)
+    #else
+      return lanes  // lane by lane the compiler would not see that there is nothing to do
+    #endif
   }
 }

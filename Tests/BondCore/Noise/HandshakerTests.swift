@@ -184,6 +184,8 @@ struct HandshakerTests {
     #expect(d.receive(try #require(c.takeMessages().first), from: c.source, at: Self.start) == nil)
     #expect(c.receive(try #require(d.takeMessages().first), from: d.source, at: Self.start) == .forged)
     #expect(c.isInitiating)
+    d.handshaker.setPresharedKey(seededKey(1), of: PeerID(1))
+    _ = try exchange(c, d, at: Self.start + .seconds(10))
   }
 
   @Test("a response counts once, and only for the newest initiation")
