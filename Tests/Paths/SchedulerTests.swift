@@ -159,7 +159,7 @@ import Testing
         heap.update(index, key: key)
       }
       let count = heap.count
-      let least = heap.first.map { heap.keys[$0] }
+      let least = heap.first.map { heap.key($0) }
       #expect(count == twin.count && least == twin.values.min())
     }
   }

@@ -20,9 +20,9 @@ public struct CompletelyFairScheduler: Scheduler {
     var bestKey = Double.infinity
     for position in 1..<max(1, heap.count) {
       let index = heap.member(position)
-      if heap.keys[index] < bestKey && paths[index].isReady(at: now) {
+      if heap.key(index) < bestKey && paths[index].isReady(at: now) {
         best = index
-        bestKey = heap.keys[index]
+        bestKey = heap.key(index)
       }
     }
     return best >= 0 ? .path(best) : earliestTurn(paths, at: now)
@@ -32,7 +32,7 @@ public struct CompletelyFairScheduler: Scheduler {
     guard index < VirtualByteHeap.limit, index < paths.count, heap.contains(index) else { return }
     let weight = weight(paths[index])
     let lag = Self.lagLimit * Double(max(paths[index].runByteLimit, byteCount)) / weight
-    let key = max(heap.keys[index], greatestKey - lag) + Double(byteCount) / weight
+    let key = max(heap.key(index), greatestKey - lag) + Double(byteCount) / weight
     greatestKey = max(greatestKey, key)
     heap.update(index, key: key)
   }
@@ -64,8 +64,8 @@ public struct CompletelyFairScheduler: Scheduler {
       if paths[index].isUsable == heap.contains(index) { continue }
       if paths[index].isUsable {
         let run = Double(paths[index].runByteLimit) / weight(paths[index])
-        let least = heap.first.map { heap.keys[$0] - run } ?? heap.keys[index]
-        heap.insert(index, key: max(heap.keys[index], least))
+        let least = heap.first.map { heap.key($0) - run } ?? heap.key(index)
+        heap.insert(index, key: max(heap.key(index), least))
       } else {
         heap.remove(index)
       }
