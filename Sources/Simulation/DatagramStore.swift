@@ -9,7 +9,9 @@ internal import CausewayBase
 
   init(slotByteCount: Int) { self.slotByteCount = slotByteCount }
 
-  deinit { unsafe blocks.forEach { unsafe $0.deallocate() } }
+  deinit {
+    for unsafe block in unsafe blocks { unsafe block.deallocate() }
+  }
 
   /// Copies `datagram`, at most `slotByteCount` bytes, into a free slot.
   func keep(_ datagram: Span<UInt8>) -> UInt32 {
