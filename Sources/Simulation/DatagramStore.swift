@@ -10,7 +10,7 @@ internal import CausewayBase
   init(slotByteCount: Int) { self.slotByteCount = slotByteCount }
 
   deinit {
-    for unsafe block in unsafe blocks { unsafe block.deallocate() }
+    for index in unsafe blocks.indices { unsafe blocks[index].deallocate() }
   }
 
   /// Copies `datagram`, at most `slotByteCount` bytes, into a free slot.
