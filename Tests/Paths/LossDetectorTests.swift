@@ -96,7 +96,8 @@ import Testing
     for counter in 0..<(limit + 10) {
       detector.sent(counter: UInt64(counter), byteCount: 1, token: UInt32(counter), flags: [], at: at(0))
     }
-    #expect(!detector.hasRoom)
+    let hasRoom = detector.hasRoom
+    #expect(!hasRoom)
     detector.detect(at: at(1), reordering: .max / 4, timer: .max / 4, &amount, into: &outcome)
     #expect(outcome.lost == (0..<10).map { UInt32($0) })
     #expect(detector.inFlightByteCount == limit)

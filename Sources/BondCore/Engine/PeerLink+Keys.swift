@@ -171,8 +171,8 @@ extension PeerLink {
   /// The peer counts as new: nothing of the bond's state holds any more. What waits to be sent stays.
   func reset(at now: Instant) {
     for path in paths { takeInFlight(path, at: now) }
-    while let slot = resends.popFirst(engine.pool) { engine.pool.give(slot) }
-    for (slot, _) in copies { engine.pool.give(slot) }
+    while let slot = resends.popFirst(pool) { pool.give(slot) }
+    for (slot, _) in copies { pool.give(slot) }
     copies.removeAll(keepingCapacity: true)
     redundant.removeAll(keepingCapacity: true)
     redundantPaths = 0

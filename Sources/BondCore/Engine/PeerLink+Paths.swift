@@ -20,7 +20,7 @@ extension PeerLink {
   @discardableResult
   func addPath(_ id: PathID, uplink: Int?, route: Route?, at now: Instant) -> BondPath {
     let path = BondPath(
-      id: id, uplink: uplink, route: route, challenge: engine.drawChallenge(), innerMTU: engine.configuration.innerMTU, at: now)
+      id: id, uplink: uplink, route: route, challenge: engine.drawChallenge(), innerMTU: innerMTU, at: now)
     if let uplink, uplink < settings.uplinks.count {
       path.weight = settings.uplinks[uplink].weight
       path.preference = settings.uplinks[uplink].preference

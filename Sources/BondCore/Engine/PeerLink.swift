@@ -18,6 +18,11 @@ public enum PeerKind: UInt8, Sendable, BitwiseCopyable {
 /// `+Receive`, `+Repair`.
 final class PeerLink {
   unowned let engine: BondEngine
+  // What every packet needs, at hand: an unowned reference costs two atomic operations each time.
+  let pool: PacketPool
+  let innerMTU: Int
+  let copiesDSCP: Bool
+  let duplicates: Bool
   let id: PeerID
   var settings: PeerSettings
 
@@ -113,6 +118,10 @@ final class PeerLink {
 
   init(engine: BondEngine, id: PeerID, settings: PeerSettings, at now: Instant) {
     self.engine = engine
+    pool = engine.pool
+    innerMTU = engine.configuration.innerMTU
+    copiesDSCP = engine.configuration.copiesDSCP
+    duplicates = engine.configuration.duplicates
     self.id = id
     self.settings = settings
     let configuration = engine.configuration
@@ -120,9 +129,9 @@ final class PeerLink {
     timers = SessionTimers(persistentKeepalive: settings.persistentKeepalive, seed: engine.random.next())
     scheduler = AnyScheduler(configuration.scheduler)
     uplinkRoutes = Array(repeating: nil, count: settings.uplinks.count)
-    queue = FairQueue(pool: engine.pool)
-    order = ReorderBuffer(pool: engine.pool)
-    reassembler = Reassembler(pool: engine.pool)
+    queue = FairQueue(pool: pool)
+    order = ReorderBuffer(pool: pool)
+    reassembler = Reassembler(pool: pool)
     parity = RepairEncoder(packetByteCount: configuration.innerMTU - RepairHeader.byteCount - RepairHeader.prefixByteCount)
     pendingHandshakes.reserveCapacity(8)
     suspicions.reserveCapacity(8)
