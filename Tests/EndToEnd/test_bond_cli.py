@@ -29,8 +29,14 @@ class CommandLine(BondCase):
         self.scratch = self.own(Scratch("causeway-bond-cli"), "remove")
         self.keys, self.other = Keys(), Keys()
         self.name = unique_name("x")
+        self.addCleanup(self.forget, self.name)
         self.path = self.scratch / f"{self.name}.conf"
         self.trace = self.scratch / "trace"
+
+    def forget(self, name: str):
+        """What a killed bond leaves; tests that end by a kill clean up after it."""
+        for path in (*RUNTIME.glob(f"{name}.*"), pathlib.Path(f"/var/lib/causeway/bond/{name}.state")):
+            path.unlink(missing_ok=True)
 
     def write(self, peer=None, mode: int = 0o600, **interface) -> pathlib.Path:
         text = section("Interface", PrivateKey=self.keys.private, Threads=1, **interface)
@@ -246,6 +252,8 @@ class CommandLine(BondCase):
         net = self.network([Link()])
         secret = self.bond("genpsk")[1]
         names = {side: unique_name("j") for side in ("client", "server")}
+        for name in names.values():
+            self.addCleanup(self.forget, name)
         tun = {"client": ("10.202.0.2", "10.202.0.1"), "server": ("10.202.0.1", "10.202.0.2")}
         texts = {
             "server": {"isServer": True, "server": {"listen": ":2500"}},
