@@ -185,6 +185,7 @@ struct PacketThreadPlan: Sendable {
       let count = socket.receive(into: receiver)
       if count == 0 { return }
       figures.receives &+= 1
+      let unixNow = SystemClock.unixNanoseconds
       for index in 0..<count {
         let message = receiver[index]
         if message.dropCount != 0 { noteDrops(message.dropCount, number) }
@@ -197,13 +198,22 @@ struct PacketThreadPlan: Sendable {
         }
         unsafe engine.receive(
           receiver.bytes(index), count: message.byteCount, segmentByteCount: message.segmentByteCount, from: route,
-          trafficClass: message.typeOfService, at: now)
+          trafficClass: message.typeOfService, arrivedAt: Self.arrival(message.unixNanoseconds, unixNow, now), at: now)
       }
       // What was delivered lies in the receive buffers: written before they are filled again.
       flushDeliveries()
       if count < DatagramReceiver.bufferLimit / 2 { return }
     }
   }
+
+  /// The kernel's time of arrival on our clock: never later than now, and not believed when the wall clock was set in between.
+  @inline(__always) private static func arrival(_ stamp: UInt64, _ unixNow: UInt64, _ now: Instant) -> Instant {
+    guard stamp != 0, unixNow > stamp, unixNow &- stamp < Self.arrivalLimit else { return now }
+    return Instant(nanoseconds: now.nanoseconds &- (unixNow &- stamp))
+  }
+
+  /// A datagram that waited longer in its socket is taken for one that came now.
+  private static let arrivalLimit: UInt64 = 1_000_000_000
 
   private func noteDrops(_ count: UInt32, _ number: Int) {
     let new = count &- sockets[number].drops
@@ -213,9 +223,11 @@ struct PacketThreadPlan: Sendable {
 
   private func send(_ now: Instant) {
     hasMoreToSend = false
+    var now = now
     for _ in 0..<Self.sendLimit {
       guard let run = unsafe engine.nextRun(into: runBuffer, capacity: BondEngine.runByteCapacity, at: now) else { return }
       send(run)
+      now = SystemClock.now  // encrypting a run takes long enough to matter for a round trip of 100 µs
     }
     hasMoreToSend = true
   }
