@@ -29,7 +29,8 @@ struct PacketThreadPlan: Sendable {
   static let receiveLimit = 2
   /// Runs sent in a turn before the device and the sockets are looked at again.
   static let sendLimit = 64
-  static let wallClockInterval: UInt64 = 1_000_000_000
+  /// The wall clock may be slewed by half a millisecond a second; arrival times must be better than that.
+  static let wallClockInterval: UInt64 = 100_000_000
 
   enum Tag {
     static let device: UInt64 = 0
@@ -187,7 +188,6 @@ struct PacketThreadPlan: Sendable {
       let count = socket.receive(into: receiver)
       if count == 0 { return }
       figures.receives &+= 1
-      let unixNow = SystemClock.unixNanoseconds
       for index in 0..<count {
         let message = receiver[index]
         if message.dropCount != 0 { noteDrops(message.dropCount, number) }
@@ -200,7 +200,7 @@ struct PacketThreadPlan: Sendable {
         }
         unsafe engine.receive(
           receiver.bytes(index), count: message.byteCount, segmentByteCount: message.segmentByteCount, from: route,
-          trafficClass: message.typeOfService, arrivedAt: Self.arrival(message.unixNanoseconds, unixNow, now), at: now)
+          trafficClass: message.typeOfService, arrivedAt: arrival(message.unixNanoseconds, now), at: now)
       }
       // What was delivered lies in the receive buffers: written before they are filled again.
       flushDeliveries()
@@ -208,10 +208,12 @@ struct PacketThreadPlan: Sendable {
     }
   }
 
-  /// The kernel's time of arrival on our clock: never later than now, and not believed when the wall clock was set in between.
-  @inline(__always) private static func arrival(_ stamp: UInt64, _ unixNow: UInt64, _ now: Instant) -> Instant {
-    guard stamp != 0, unixNow > stamp, unixNow &- stamp < Self.arrivalLimit else { return now }
-    return Instant(nanoseconds: now.nanoseconds &- (unixNow &- stamp))
+  /// The kernel's time of arrival on our clock. It may be a little later than `now`, the start of the turn; what is far off was stamped
+  /// before the wall clock was set, and is not believed.
+  @inline(__always) private func arrival(_ stamp: UInt64, _ now: Instant) -> Instant {
+    let arrival = Instant(nanoseconds: stamp &- engine.unixOffset)
+    guard stamp != 0, arrival.nanoseconds &- now.nanoseconds &+ Self.arrivalLimit < 2 &* Self.arrivalLimit else { return now }
+    return arrival
   }
 
   /// A datagram that waited longer in its socket is taken for one that came now.
