@@ -136,6 +136,14 @@ public struct TCPPathInfo: Equatable, Sendable, BitwiseCopyable {
     Self.transfer(unsafe shim_send(descriptor, bytes, count, 0))
   }
 
+  /// Writes what the kernel takes of several pieces, in order. At most `pieceLimit`; SIGPIPE must be ignored.
+  @unsafe public func send(_ pieces: UnsafePointer<MemoryPiece>, count: Int) -> Transfer {
+    Self.transfer(unsafe shim_write_pieces(descriptor, pieces, CInt(count)))
+  }
+
+  /// Pieces that one call takes (IOV_MAX).
+  public static let pieceLimit = 1024
+
   private static func transfer(_ result: Int) -> Transfer {
     if result >= 0 { return .bytes(result) }
     return result == -Int(EAGAIN) ? .wouldBlock : .failed(CInt(truncatingIfNeeded: -result))

@@ -128,7 +128,7 @@ package final class BondWorker {
       if timestamp.count == TAI64N.byteCount { engine.greatestSentTimestamp = TAI64N(timestamp.span) }
       let plan = PacketThreadPlan(
         configuration: engine, tunDescriptor: WorkerConfiguration.firstQueueDescriptor + CInt(index),
-        listenPort: index == 0 ? configuration.listenPort ?? 0 : threads[0].udpPort, listenAddress: configuration.listenAddress,
+        listenPort: index == 0 ? configuration.listenPort ?? 0 : threads[0].udpPort, listenAddress: configuration.listenAddress, listenTCPPort: index == 0 ? configuration.listenTCPPort : nil,
         addresses: configuration.addresses, mark: configuration.firewallMark, sharesPort: configuration.queueCount > 1)
       let running = try RunningThread()
       threads.append(running)

@@ -11,6 +11,8 @@ struct PacketThreadPlan: Sendable {
   var tunDescriptor: CInt
   var listenPort: UInt16
   var listenAddress: IPAddress?
+  /// nil: no TCP paths come in.
+  var listenTCPPort: UInt16?
   var addresses: [IPAddress]
   var mark: UInt32
   var sharesPort: Bool
@@ -34,6 +36,8 @@ struct PacketThreadPlan: Sendable {
   enum Tag {
     static let device: UInt64 = 0
     static let mailbox: UInt64 = 1
+    /// Of TCP; one for each family.
+    static let listener: UInt64 = 2
     static let socket: UInt64 = 1 << 32
   }
 
@@ -45,6 +49,7 @@ struct PacketThreadPlan: Sendable {
   var merger: SegmentMerger
   var sockets: [OpenSocket] = []
   var uplinks: [UplinkState] = []
+  var streams = StreamSet()
   let commands: Mailbox<ThreadCommand>
   let reports: Mailbox<ThreadReport>
   private let readBuffer: UnsafeMutablePointer<UInt8>
@@ -69,6 +74,13 @@ struct PacketThreadPlan: Sendable {
     var index: Int
     var plan: UplinkPlan
     var address: DatagramAddress?
+    // A TCP uplink's connection, or 0, and when to try the next one.
+    var stream: UInt32 = 0
+    var backoff = ReconnectBackoff()
+    var retryAt = Instant.distantFuture
+    /// The last connection ended before anything authentic came.
+    var wasRefused = false
+    var isFailing = false
   }
 
   init(_ plan: PacketThreadPlan, commands: Mailbox<ThreadCommand>, reports: Mailbox<ThreadReport>) throws {
@@ -86,6 +98,7 @@ struct PacketThreadPlan: Sendable {
     unsafe readBuffer = .allocate(capacity: TUNDevice.readByteCount)
     unsafe runBuffer = .allocate(capacity: BondEngine.runByteCapacity)
     try openListeners()
+    try openStreamListeners()
     try poll.register(device.descriptor, tag: Tag.device)
     try poll.register(commands.descriptor, tag: Tag.mailbox)
   }
@@ -100,7 +113,7 @@ struct PacketThreadPlan: Sendable {
     setWallClock(now)
     report(.started(udpPort: listenPort))
     while !isStopping {
-      let count = poll.wait(until: hasMoreToSend ? now : engine.nextDeadline, now: now)
+      let count = poll.wait(until: hasMoreToSend ? now : min(engine.nextDeadline, streams.deadline), now: now)
       now = SystemClock.now
       if now.nanoseconds(since: wallClockSetAt) > Self.wallClockInterval { setWallClock(now) }
       for index in 0..<count {
@@ -108,26 +121,36 @@ struct PacketThreadPlan: Sendable {
         switch ready.tag {
         case Tag.device: readDevice(now)
         case Tag.mailbox: takeCommands(now)
+        case Tag.listener, Tag.listener + 1: acceptStreams(Int(ready.tag - Tag.listener), now)
+        case _ where ready.tag >= Tag.socket + UInt64(StreamNumbers.first):
+          streamReady(UInt32(truncatingIfNeeded: ready.tag &- Tag.socket), ready.interest, now)
         default:
           let number = Int(ready.tag &- Tag.socket)
-          if ready.interest.contains(.write) { unblock(number) }
           receive(number, now)
         }
       }
       if engine.nextDeadline <= now { engine.advance(to: now) }
+      if streams.deadline <= now { advanceStreams(now) }
       flushDeliveries()
       send(now)
-      if !engine.events.isEmpty { engine.drainEvents { self.report(.event($0)) } }
+      if !engine.events.isEmpty { takeEvents(now) }
     }
     report(.stopped)
   }
 
   /// The last turn stopped at its limit.
-  private var hasMoreToSend = false
+  var hasMoreToSend = false
 
   private func setWallClock(_ now: Instant) {
     wallClockSetAt = now
     engine.unixOffset = SystemClock.unixNanoseconds &- now.nanoseconds
+  }
+
+  private func takeEvents(_ now: Instant) {
+    engine.drainEvents {
+      if case .closeStream(let number) = $0 { streams.closing.append(number) } else { report(.event($0)) }
+    }
+    if !streams.closing.isEmpty { closeNamedStreams(now) }
   }
 
   func report(_ report: ThreadReport) {
@@ -215,12 +238,13 @@ struct PacketThreadPlan: Sendable {
     hasMoreToSend = false
     for _ in 0..<Self.sendLimit {
       guard let run = unsafe engine.nextRun(into: runBuffer, capacity: BondEngine.runByteCapacity, at: now) else { return }
-      send(run)
+      send(run, now)
     }
     hasMoreToSend = true
   }
 
-  private func send(_ run: OutgoingRun) {
+  private func send(_ run: OutgoingRun, _ now: Instant) {
+    if run.route.isStream { return unsafe sendStream(run, runBuffer, now) }
     let number = Int(run.route.socket)
     guard number < sockets.count, let socket = sockets[number].socket else {
       figures.sendFailures &+= 1
@@ -238,8 +262,6 @@ struct PacketThreadPlan: Sendable {
     }
   }
 
-  private func unblock(_ number: Int) {}
-
   // MARK: The control thread
 
   private func takeCommands(_ now: Instant) {
@@ -249,6 +271,7 @@ struct PacketThreadPlan: Sendable {
       case .removePeer(let id):
         engine.removePeer(id)
         uplinks.removeAll { $0.peer == id }
+        closeStrayStreams(now)
       case .resolved(let id, let uplink, let address): resolved(id, uplink, address, now)
       case .connect(let id): engine.connect(id, at: now)
       case .setScheduler(let kind): engine.setScheduler(kind)
@@ -256,6 +279,7 @@ struct PacketThreadPlan: Sendable {
         var snapshot = figures
         snapshot.peers = engine.snapshot()
         snapshot.drops = engine.dropList
+        snapshot.streams = streams.figures
         report(.snapshot(request, snapshot))
       case .networkChanged(let changes): networkChanged(changes, now)
       case .stop: isStopping = true

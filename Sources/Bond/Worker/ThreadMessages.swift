@@ -47,6 +47,7 @@ struct ThreadSnapshot: Sendable {
   var sentDatagrams: UInt64
   var receives: UInt64
   var receivedDatagrams: UInt64
+  var streams = StreamFigures()
 }
 
 /// How a path leaves this machine, for the thread that opens its socket.

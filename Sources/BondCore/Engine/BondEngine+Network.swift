@@ -39,6 +39,7 @@ extension BondEngine {
     case .replayed: return drops.count(.replayed)
     case .foreignPath: return drops.count(.foreignPath)
     }
+    verdict = .authentic
     let peer = session.peer
     unsafe peer.receive(
       session, header.path, header.counter, bytes + TransportHeader.byteCount, count &- TransportHeader.overhead, from: route,
@@ -77,6 +78,7 @@ extension BondEngine {
       effects.removeAll(keepingCapacity: true)
       return
     }
+    verdict = .accepted
     applyEffects(source: route, at: now)
   }
 
@@ -106,9 +108,15 @@ extension BondEngine {
         replies.append(PeerLink.PendingHandshake(message: message, route: source))
       case .established(let id, let keys):
         guard let peer = peers[id] else { continue }
-        if let source { peer.handshakeRoute = source }
+        verdict = .authentic
+        if let source {
+          // As in stock WireGuard: an authentic handshake message tells where the peer is.
+          peer.handshakeRoute = source
+          peer.path(.handshake)?.route = source
+        }
         peer.timers.receivedHandshake(at: now)
         peer.established(configuration.simulatesCiphers ? TransportKeys(plainForSimulation: keys) : TransportKeys(keys), at: now)
+        if keys.role == .initiator { peer.adoptStreams(at: now) }
       case .timestampSent(_, let timestamp): events.append(.timestampSent(timestamp))
       case .gaveUp(let id): peers[id]?.gaveUp(at: now)
       }

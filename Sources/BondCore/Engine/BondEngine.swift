@@ -53,6 +53,8 @@ public enum BondEvent: Sendable {
   var loadWindowStart = Instant.zero
   var loadCount = 0
   var loadedUntil = Instant.zero
+  /// What the last datagram proved; the shell sets it before one whose sender is a stranger.
+  public var verdict = MessageVerdict.dropped
   /// Handshake messages that this thread got and the first one must have.
   public internal(set) var forwarded: [ForwardedHandshake] = []
 

@@ -84,6 +84,8 @@ extension PeerLink {
     func add(_ route: Route?) {
       if let route, !routes.contains(where: { $0.hasSameFarEnd(as: route) }) { routes.append(route) }
     }
+    add(freshStream)
+    freshStream = nil
     if let path = bestPath(), path.sender.state == .normal || attempt == 1 { add(path.route) }
     if routes.isEmpty { add(handshakeRoute) }
     if attempt > 1 || routes.isEmpty {

@@ -67,7 +67,7 @@ extension PeerLink {
       return
     }
     guard let old = path.route else {
-      path.route = route
+      if path.uplink == nil { route.isStream ? revive(path, on: route, at: now) : (path.route = route) }
       return
     }
     if old.hasSameFarEnd(as: route) {

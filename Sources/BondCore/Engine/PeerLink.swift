@@ -60,6 +60,8 @@ final class PeerLink {
   var uplinkRoutes: [Route?]
   /// Where the newest authenticated packet of path 0 came from; before that, where the shell says the peer is.
   var handshakeRoute: Route?
+  /// A connection that must begin with a handshake message.
+  var freshStream: Route?
   /// Something waits to be said about the paths.
   var controlPending = false
   var pathsSequence: UInt32 = 0
