@@ -268,7 +268,11 @@ extension PacketThread {
     streams.remove(connection)
     if let place = uplinkPlace(connection.uplink), uplinks[place].stream == connection.number {
       uplinks[place].stream = 0
-      if !wasConnecting { uplinks[place].wasRefused = !connection.framing.isAuthenticated }
+      if !wasConnecting {
+        // It stood and the peer closed it: the next one begins differently, so it need not wait long.
+        if !connection.framing.isAuthenticated, !uplinks[place].wasRefused { uplinks[place].backoff.worked() }
+        uplinks[place].wasRefused = !connection.framing.isAuthenticated
+      }
       if retries { retryStream(place, now) }
     }
     engine.streamEnded(connection.number, at: now)

@@ -92,7 +92,7 @@ import CausewayLinuxIO
     framing.authenticate()
     guard inputCapacity < Self.inputByteLimit else { return }
     // SAFETY: as in `init`.
-    let larger = unsafe UnsafeMutablePointer<UInt8>.allocate(capacity: Self.inputByteLimit)
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: Self.inputByteLimit)
     unsafe larger.update(from: input, count: inputCount)
     unsafe input.deallocate()
     unsafe input = larger
@@ -104,14 +104,14 @@ import CausewayLinuxIO
   /// Sends a run as messages; `list` belongs to the thread.
   @unsafe func send(_ bytes: UnsafeMutablePointer<UInt8>, count: Int, segmentByteCount: Int, _ list: StreamOutput) -> Sending {
     unsafe list.frame(bytes, count: count, segmentByteCount: segmentByteCount, withMagic: !hasSentMagic)
-    if isBlocked { return unsafe keep(list, after: 0) ? .blocked : .dropped }
+    if isBlocked { return keep(list, after: 0) ? .blocked : .dropped }
     switch unsafe socket.send(list.pieces, count: list.pieceCount) {
     case .bytes(let sent):
       hasSentMagic = true
       if sent == list.byteCount { return .sent }
       // Never a part of a message alone: that would break the framing.
-      return unsafe keep(list, after: sent) ? .blocked : .failed
-    case .wouldBlock: return unsafe keep(list, after: 0) ? .blocked : .dropped
+      return keep(list, after: sent) ? .blocked : .failed
+    case .wouldBlock: return keep(list, after: 0) ? .blocked : .dropped
     case .end, .failed: return .failed
     }
   }
