@@ -55,7 +55,7 @@ format:  ## format every Swift file in place
 	@swift format --in-place --parallel --recursive Package.swift Sources Tests $(wildcard Fuzz)
 
 install:  ## the binary, its completions and the README under PREFIX (default /usr/local)
-	@scripts/install.sh "$(DESTDIR)$(PREFIX)"
+	@scripts/install.sh "$(DESTDIR)$(PREFIX)" "$(PREFIX)"
 
 clean:  ## remove what was built
 	rm -rf .build .build-* build

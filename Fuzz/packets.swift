@@ -48,7 +48,7 @@ private func join(_ parts: [[UInt8]], isPartial: Bool) -> [[UInt8]] {
     _ = unsafe copy.initialize(from: part)
     return unsafe copy
   }
-  defer { unsafe memory.forEach { unsafe $0.deallocate() } }
+  defer { for index in unsafe memory.indices { unsafe memory[index].deallocate() } }
   var merger = SegmentMerger(mergesUDP: true)
   var writes: [[UInt8]] = []
   func flush(_ merger: inout SegmentMerger) {
@@ -62,7 +62,7 @@ private func join(_ parts: [[UInt8]], isPartial: Bool) -> [[UInt8]] {
     }
     merger.removeAll()
   }
-  for index in memory.indices {
+  for index in unsafe memory.indices {
     if merger.isFull { flush(&merger) }
     unsafe merger.add(memory[index].baseAddress!, byteCount: memory[index].count, isPartial: isPartial)
   }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# install.sh PREFIX: copies the built binary, its completions, the bond's systemd unit and the README under PREFIX.
+# install.sh PREFIX [FINAL]: copies the built binary, its completions, the bond's systemd unit and the README under PREFIX.
+# FINAL is where PREFIX will be when it is used (a package is built elsewhere).
 set -eu
 cd "$(dirname "$0")/.."
 prefix=${1:?install.sh: give the prefix, for example /usr/local}
@@ -11,7 +12,7 @@ install -D -m 755 build/causeway "$prefix/bin/causeway"
 install -D -m 644 README.md "$prefix/share/doc/causeway/README.md"
 unit="$prefix/lib/systemd/system/causeway-bond@.service"
 mkdir -p "$(dirname "$unit")"
-sed "s|@PREFIX@|$prefix|" "scripts/systemd/causeway-bond@.service" >"$unit"
+sed "s|@PREFIX@|${2:-$prefix}|" "scripts/systemd/causeway-bond@.service" >"$unit"
 chmod 644 "$unit"
 completion() {
   text=$(build/causeway completions "$1")

@@ -47,6 +47,8 @@ public struct TUNError: Error, Equatable, Sendable, CustomStringConvertible {
     return switch cause {
     case .invalidName: "\(start): a name has 1 to 15 bytes and no blank, slash, colon or percent sign"
     case .noTUN: "\(start): /dev/net/tun is missing: load it with 'modprobe tun', or give the container the device"
+    case .notPermitted where code == EACCES:
+      "\(start) (EACCES): run as root, or let users open the device: chmod 666 /dev/net/tun"
     case .notPermitted:
       "\(start) (EPERM): run as root, or give the program the capability once: setcap cap_net_admin+ep PROGRAM"
     case .busy: "\(start): another process has it open; stop that one or choose another name"

@@ -35,6 +35,8 @@ struct CapacityEstimator: Sendable {
   static let maximumRound: UInt64 = 500_000_000
   /// Share of a round's bytes that makes it busy.
   static let busyShare = 0.75
+  /// A round that delivers this share of the estimate is nearly busy.
+  static let nearlyBusyShare = 0.7
   /// Bytes in flight before anything was acknowledged: 32 packets. While rates double, twice what arrived lately.
   static let initialBudget = 47_000
   static let minimumGrowth = 0.02
@@ -163,7 +165,8 @@ struct CapacityEstimator: Sendable {
       return baseMoved
     }
     let hurry = isStarting && isLate(delay)
-    let length = isStarting ? max(Self.minimumStartRound, roundTrip.minimumSmoothed) : max(Self.minimumRound, roundTrip.minimumSmoothed / 4 * 3)
+    let length =
+      isStarting ? max(Self.minimumStartRound, roundTrip.minimumSmoothed) : max(Self.minimumRound, roundTrip.minimumSmoothed / 4 * 3)
     let age = now.nanoseconds &- round.startedAt
     let span = arrival &- round.arrivalStart
     let enough = round.packetCount >= Self.roundPacketCount || age >= Self.maximumRound
@@ -219,6 +222,8 @@ struct CapacityEstimator: Sendable {
       if isStarting { start(hurry: hurry) }
       if !isStarting { steer(length: length, roundTrip) }
       considerDrain(roundTrip, at: now)
+    } else if !isStarting, queue <= Self.visibleQueue + margin, delivered >= Self.nearlyBusyShare * rate {
+      makeRoom()
     }
     apply(at: now)
   }
@@ -255,6 +260,14 @@ struct CapacityEstimator: Sendable {
       }
     }
     rate = min(2 * rate, max(rate, 2.5 * delivered))
+  }
+
+  /// An inner sender that paces itself (BBR) never fills more than the estimate, and would keep it where it is: what it reaches without a
+  /// queue is not the capacity, so there is room above it.
+  private mutating func makeRoom() {
+    if losses.isTesting { return }
+    rate = max(rate, min(rate * (1 + growth), 1.6 * delivered))
+    growth = min(growth * 1.25, Self.maximumGrowth)
   }
 
   private mutating func steer(length: Double, _ roundTrip: RoundTripEstimator) {

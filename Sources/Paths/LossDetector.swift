@@ -25,7 +25,7 @@ struct AcknowledgedAmount: BitwiseCopyable {
 /// last ten seconds took longer), at least 2 ms; or, without later ones, when it is older than that and the peer's longest
 /// acknowledgement delay. What is declared lost stays recorded: if it
 /// arrives after all, that is counted and costs nothing else.
-struct LossDetector {
+struct LossDetector: ~Copyable {
   /// RFC 9002's kPacketThreshold.
   static let packetThreshold: UInt64 = 3
   /// Ranges of one acknowledgement.
@@ -35,7 +35,7 @@ struct LossDetector {
   /// Added to the timer: the peer's acknowledgement timer is no finer.
   static let timerSlack: UInt64 = 3_000_000
 
-  private let ring = SentRing()
+  private var ring = SentRing()
   /// Nothing below is outstanding.
   private var oldest: UInt64 = 0
   /// One past the greatest acknowledged counter; 0: none.

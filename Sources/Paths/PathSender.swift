@@ -21,78 +21,59 @@ public final class PathSender {
   /// It may not ask for more.
   public static let maximumAcknowledgementDelay: UInt64 = 50_000_000
 
-  /// Reordering is waited for at most so long, or one round trip, in nanoseconds.
-  static let reorderingLimit: UInt64 = 100_000_000
+  private var core: SenderState
 
-  public let id: PathID
-  public private(set) var health: PathHealth
-  public private(set) var roundTrip = RoundTripEstimator()
-  /// The peer's longest wait before it acknowledges (its PARAM), in nanoseconds.
-  public var acknowledgementDelay = PathSender.initialAcknowledgementDelay {
-    didSet { acknowledgementDelay = min(acknowledgementDelay, Self.maximumAcknowledgementDelay) }
-  }
-  /// For `backup`: lower goes first.
-  public var preference: UInt8 = 0
-  /// For `cfs`: 1...1000 fixes the share, 0 lets it be learned.
-  public var weight: UInt16 = 0
+  public init(id: PathID, at now: Instant) { core = SenderState(id: id, at: now) }
 
-  private var detector = LossDetector()
-  private var capacity = CapacityEstimator()
-  private var pacer = Pacer()
-  /// Of what reordered packets took beyond the smoothed round trip, negated: a windowed maximum.
-  private var lateness = WindowedMinimum()
-  /// Full datagram of this path, for runs; grows to what is seen.
-  private var packetByteCount = 1468
-  private var budget = 64 * 1024
-  private var run = 1468
-  private var counterBase: UInt64 = 0
-  private var previousCounterBase: UInt64 = 0
-  private var anotherIsAlive = false
-
-  private var sentByteCount: UInt64 = 0
-  private var sentPacketCount: UInt64 = 0
-  private var acknowledgedByteCount: UInt64 = 0
-
-  public init(id: PathID, at now: Instant) {
-    self.id = id
-    health = PathHealth(at: now)
-    retune()
-  }
+  public var id: PathID { core.id }
 
   // MARK: Settings
 
   /// What a user or the peer says of the rate.
   public var rateLimit: RateLimit {
-    get { capacity.limit }
-    set {
-      capacity.limit = newValue
-      retune()
-    }
+    get { core.rateLimit }
+    set { core.rateLimit = newValue }
+  }
+
+  /// The peer's longest wait before it acknowledges (its PARAM), in nanoseconds.
+  public var acknowledgementDelay: UInt64 {
+    get { core.acknowledgementDelay }
+    set { core.acknowledgementDelay = newValue }
+  }
+
+  /// For `backup`: lower goes first.
+  public var preference: UInt8 {
+    get { core.preference }
+    set { core.preference = newValue }
+  }
+
+  /// For `cfs`: 1...1000 fixes the share, 0 lets it be learned.
+  public var weight: UInt16 {
+    get { core.weight }
+    set { core.weight = newValue }
   }
 
   /// The datagram size that the path carries, with its outer headers. Bytes.
-  public func setPacketByteCount(_ byteCount: Int) {
-    packetByteCount = min(max(byteCount, 64), Self.runByteLimit)
-    retune()
-  }
+  public func setPacketByteCount(_ byteCount: Int) { core.setPacketByteCount(byteCount) }
 
   // MARK: Sending
 
-  public var state: PathState { health.state }
-  public var inFlightByteCount: Int { detector.inFlightByteCount }
-  private var occupiedByteCount: Int { detector.inFlightByteCount &+ detector.suspendedByteCount }
-  public var inFlightPacketCount: Int { detector.inFlightPacketCount }
+  public var state: PathState { core.health.state }
+  public var health: PathHealth { core.health }
+  public var roundTrip: RoundTripEstimator { core.roundTrip }
+  public var inFlightByteCount: Int { core.inFlightByteCount }
+  public var inFlightPacketCount: Int { core.inFlightPacketCount }
   /// Bytes that may be in flight.
-  public var budgetByteCount: Int { budget }
+  public var budgetByteCount: Int { core.budgetByteCount }
   /// When the pace allows the next run.
-  public var nextSendTime: Instant { pacer.next }
+  public var nextSendTime: Instant { core.nextSendTime }
   /// Learned or fixed capacity, bytes per second.
-  public var capacityBytesPerSecond: UInt64 { UInt64(capacity.rate) }
+  public var capacityBytesPerSecond: UInt64 { core.capacityBytesPerSecond }
   /// Bytes of one run: what the path carries in a millisecond, at least one packet, at most 45 and 64 KiB.
-  public var runByteLimit: Int { run }
+  public var runByteLimit: Int { core.runByteLimit }
 
   /// Whether pace and budget allow a run now. It does not ask for the state: with all paths down the caller may try one.
-  public func canSend(at now: Instant) -> Bool { pacer.next <= now && occupiedByteCount < budget && detector.hasRoom }
+  public func canSend(at now: Instant) -> Bool { core.canSend(at: now) }
 
   /// Records one datagram that was handed to the socket.
   /// - Parameters:
@@ -100,26 +81,11 @@ public final class PathSender {
   ///   - byteCount: All of it, outer headers included.
   ///   - token: Names the packet in outcomes.
   public func sent(counter: UInt64, byteCount: Int, token: UInt32, flags: SentFlags = [], at now: Instant) {
-    sentByteCount &+= UInt64(truncatingIfNeeded: byteCount)
-    sentPacketCount &+= 1
-    var flags = flags
-    if flags.isDisjoint(with: [.unacknowledged, .control]) {
-      let isIdle = pacer.isIdle(at: now)
-      if !isIdle || occupiedByteCount &+ byteCount &+ 2 &* run >= budget {
-        flags.insert(.limited)
-      } else if detector.inFlightByteCount == 0 {
-        capacity.resumed(at: now)
-      }
-    }
-    pacer.sent(byteCount, at: now)
-    detector.sent(counter: counterBase &+ counter, byteCount: byteCount, token: token, flags: flags, at: now)
+    core.sent(counter: counter, byteCount: byteCount, token: token, flags: flags, at: now)
   }
 
   /// New keys: counters start again at zero. Acknowledgements under the previous keys are still understood.
-  public func beginCounterSpace() {
-    previousCounterBase = counterBase
-    counterBase = detector.end
-  }
+  public func beginCounterSpace() { core.beginCounterSpace() }
 
   // MARK: Acknowledgements
 
@@ -133,153 +99,48 @@ public final class PathSender {
     _ acknowledgement: PathAcknowledgement, ranges: borrowing Span<CounterRange>, underPreviousKeys: Bool = false, at now: Instant,
     into outcome: inout AcknowledgementOutcome
   ) throws(AcknowledgementError) {
-    let base = underPreviousKeys ? previousCounterBase : counterBase
-    let end = underPreviousKeys ? counterBase : detector.end
-    guard ranges.count > 0, ranges[0].last == acknowledgement.largest else { throw .disordered }
-    guard acknowledgement.largest < end &- base else { throw .neverSent }
-    var amount = try detector.acknowledge(ranges, base: base, into: &outcome)
-    acknowledgedByteCount &+= UInt64(truncatingIfNeeded: amount.byteCount)
-    if let sentAt = amount.largestSentAt {
-      roundTrip.update(
-        now.nanoseconds &- sentAt, acknowledgementDelay: min(acknowledgement.delayNanoseconds, acknowledgementDelay), at: now)
-    }
-    if amount.overtakenSentAt > 0 { noteReordering(now.nanoseconds &- amount.overtakenSentAt, at: now) }
-    if amount.newestSentAt > 0 { health.acknowledged(sentAt: Instant(nanoseconds: amount.newestSentAt), at: now) }
-    detectLosses(at: now, &amount, into: &outcome)
-    let baseMoved = capacity.acknowledged(
-      amount, arrivalMicroseconds: acknowledgement.arrivalMicroseconds, congestionCount: acknowledgement.congestionCount, roundTrip, at: now
-    )
-    if baseMoved { roundTrip.forgetMinimum(at: now) }
-    retune()
-    observe()
+    try core.receiveAcknowledgement(acknowledgement, ranges: ranges, underPreviousKeys: underPreviousKeys, at: now, into: &outcome)
   }
 
   /// Everything in flight, given up here for sending elsewhere.
-  public func takeAllInFlight(into outcome: inout AcknowledgementOutcome) {
-    detector.takeAll(into: &outcome)
-    observe()
-  }
+  public func takeAllInFlight(into outcome: inout AcknowledgementOutcome) { core.takeAllInFlight(into: &outcome) }
 
   // MARK: Health
 
-  public func probeSent(_ id: UInt32, at now: Instant) { health.probeSent(id, at: now) }
+  /// The probe of a `sendProbe` fact left. Its datagram is also reported with `sent`, flagged `control`.
+  public func probeSent(_ id: UInt32, at now: Instant) { core.probeSent(id, at: now) }
 
   /// A probe came back on this path.
-  public func echoReceived(_ id: UInt32, at now: Instant) {
-    if let sample = health.echoReceived(id, at: now) {
-      roundTrip.update(sample, acknowledgementDelay: 0, at: now)
-      retune()
-    }
-    observe()
-  }
+  public func echoReceived(_ id: UInt32, at now: Instant) { core.echoReceived(id, at: now) }
 
-  public func suspectedByPeer(at now: Instant) { health.suspectedByPeer(at: now) }
-  public func interfaceDown(at now: Instant) { health.interfaceDown(at: now) }
-  public func interfaceUp(at now: Instant) { health.interfaceUp(at: now) }
+  /// The peer set its direction of this path aside.
+  public func suspectedByPeer(at now: Instant) { core.suspectedByPeer(at: now) }
+
+  /// The interface or address is gone.
+  public func interfaceDown(at now: Instant) { core.interfaceDown(at: now) }
+
+  /// The interface or address is back.
+  public func interfaceUp(at now: Instant) { core.interfaceUp(at: now) }
 
   /// The next thing to do or tell, in order. A return to `normal` also lowers the estimate until it is seen to hold.
-  public func nextFact() -> PathFact? {
-    let fact = health.nextFact()
-    if case .changed(let change) = fact, change.to == .normal, change.from != .initializing {
-      capacity.returned(afterLoss: change.from == .lost, at: change.at)
-      if change.from == .lost { roundTrip.forgetMinimum(at: change.at) }
-      pacer.restart(at: change.at)
-      retune()
-    }
-    return fact
-  }
+  public func nextFact() -> PathFact? { core.nextFact() }
 
   // MARK: Time
 
   /// When `advance(to:)` is due: losses, suspicion, probes. The pace is `nextSendTime`.
-  public var nextDeadline: Instant {
-    let loss = Instant(nanoseconds: detector.lossDeadlineNanoseconds)
-    return min(min(health.nextDeadline, loss), capacity.nextDeadline)
-  }
+  public var nextDeadline: Instant { core.nextDeadline }
 
   /// - Parameter anotherPathAlive: Whether another path could take over; without one, silence of data suspects nothing.
   public func advance(to now: Instant, anotherPathAlive: Bool, into outcome: inout AcknowledgementOutcome) {
-    anotherIsAlive = anotherPathAlive
-    if detector.lossDeadlineNanoseconds <= now.nanoseconds {
-      var amount = AcknowledgedAmount()
-      detectLosses(at: now, &amount, into: &outcome)
-      capacity.lost(amount)
-    }
-    capacity.advance(to: now)
-    retune()
-    observe()
-    health.advance(to: now)
-  }
-
-  /// A packet came `age` after it was sent, overtaken by others: so much more is to be waited from now on (RACK's adaptive window, RFC
-  /// 8985 6.2, by measured time), within bounds.
-  private func noteReordering(_ age: UInt64, at now: Instant) {
-    guard age > roundTrip.smoothed else { return }
-    let excess = (age &- roundTrip.smoothed) / 8 &* 9
-    lateness.update(-Int64(min(excess, max(roundTrip.smoothed, Self.reorderingLimit))), at: now)
-  }
-
-  private var reorderingDelay: UInt64 { lateness.isEmpty ? 0 : UInt64(-lateness.value) }
-
-  private func detectLosses(
-    at now: Instant, _ amount: inout AcknowledgedAmount, into outcome: inout AcknowledgementOutcome
-  ) {
-    let scatter = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
-    let reordering = roundTrip.smoothed &+ max(scatter, reorderingDelay)
-    detector.detect(
-      at: now, reordering: reordering, timer: reordering &+ acknowledgementDelay &+ LossDetector.timerSlack, &amount, into: &outcome)
-  }
-
-  private func observe() {
-    health.observe(roundTrip, silentSince: detector.silentSince, mayBeSuspected: anotherIsAlive)
-  }
-
-  private func retune() {
-    pacer.setRate(capacity.pace)
-    let worth = Int(min(capacity.rate * Self.runNanoseconds / 1e9, Double(Self.runByteLimit)))
-    run = max(packetByteCount, min(worth, min(Self.runByteLimit, Self.runPacketLimit &* packetByteCount)))
-    budget = capacity.budget(roundTrip, lateness: reorderingDelay, runByteCount: run)
+    core.advance(to: now, anotherPathAlive: anotherPathAlive, into: &outcome)
   }
 
   // MARK: Views
 
   /// What a scheduler sees.
   /// - Parameter isOpen: The path is validated and neither side has closed it or set it aside.
-  public func view(isOpen: Bool) -> PathView {
-    var view = PathView()
-    view.isUsable = isOpen && health.state == .normal
-    view.preference = preference
-    view.weight = weight
-    view.nextSend = pacer.next
-    view.inFlightByteCount = detector.inFlightByteCount
-    view.roomByteCount = detector.hasRoom ? budget &- occupiedByteCount : 0
-    view.capacity = max(1, UInt64(capacity.rate))
-    view.smoothedRoundTrip = roundTrip.smoothed
-    view.oneWayDelay = capacity.oneWay.smoothed
-    view.hasOneWayDelay = capacity.oneWay.hasSample
-    view.loss = Float(capacity.losses.share)
-    view.runByteLimit = run
-    return view
-  }
+  public func view(isOpen: Bool) -> PathView { core.view(isOpen: isOpen) }
 
   /// For status and metrics.
-  public var snapshot: PathSnapshot {
-    var snapshot = PathSnapshot(id: id, state: health.state, stateSince: health.stateSince)
-    snapshot.smoothedRoundTrip = roundTrip.hasSample ? roundTrip.smoothed : 0
-    snapshot.minimumRoundTrip = roundTrip.hasSample ? roundTrip.minimum : 0
-    snapshot.jitter = roundTrip.jitter
-    snapshot.loss = capacity.losses.share
-    snapshot.capacity = capacityBytesPerSecond
-    snapshot.deliveredRate = UInt64(max(0, min(capacity.delivered, CapacityEstimator.maximumRate)))
-    snapshot.queueing = UInt64(max(0, capacity.queue))
-    snapshot.inFlightByteCount = detector.inFlightByteCount
-    snapshot.budgetByteCount = budget
-    snapshot.sentByteCount = sentByteCount
-    snapshot.sentPacketCount = sentPacketCount
-    snapshot.acknowledgedByteCount = acknowledgedByteCount
-    snapshot.lostPacketCount = UInt64(detector.lostCount)
-    snapshot.spuriousPacketCount = UInt64(detector.spuriousCount)
-    snapshot.isStarting = capacity.isStarting
-    return snapshot
-  }
+  public var snapshot: PathSnapshot { core.snapshot }
 }

@@ -28,7 +28,7 @@ struct SentRecord: BitwiseCopyable {
 
 /// The newest sent packets of a path by counter: a ring that doubles when what is outstanding would be overwritten, up to a limit, and
 /// never shrinks. Counters between two recorded ones read as `none`.
-@safe final class SentRing {
+@safe struct SentRing: ~Copyable {
   static let initialCapacity = 512
   /// 131072 packets of 1468 bytes: 15 Gbit/s × 100 ms. 2 MiB.
   static let capacityLimit = 1 << 17
@@ -39,7 +39,7 @@ struct SentRecord: BitwiseCopyable {
   private(set) var end: UInt64 = 0
 
   init() {
-    // SAFETY: owned by this object, replaced only in `grow`, freed in `deinit`.
+    // SAFETY: owned by this value alone, which cannot be copied; replaced only in `grow`, freed in `deinit`.
     unsafe records = .allocate(capacity: Self.initialCapacity)
     unsafe records.initialize(repeating: SentRecord(), count: Self.initialCapacity)
     mask = UInt64(Self.initialCapacity - 1)
@@ -59,31 +59,31 @@ struct SentRecord: BitwiseCopyable {
     set { unsafe records[Int(counter & mask)] = newValue }
   }
 
-  @inline(__always) func setStatus(_ status: SentRecord.Status, of counter: UInt64) {
+  @inline(__always) mutating func setStatus(_ status: SentRecord.Status, of counter: UInt64) {
     // SAFETY: as above.
     unsafe records[Int(counter & mask)].status = status
   }
 
   /// Makes room up to `counter` without overwriting anything from `oldest` on.
   /// - Returns: False when the limit forbids it.
-  @inline(__always) func makeRoom(through counter: UInt64, keeping oldest: UInt64) -> Bool {
+  @inline(__always) mutating func makeRoom(through counter: UInt64, keeping oldest: UInt64) -> Bool {
     if counter &- oldest <= mask { return true }
     return grow(through: counter, keeping: oldest)
   }
 
   /// Records `counter`, which is not below `end`; skipped counters are cleared.
-  @inline(__always) func append(_ record: SentRecord, at counter: UInt64) {
+  @inline(__always) mutating func append(_ record: SentRecord, at counter: UInt64) {
     if counter != end { clear(through: counter) }
     self[counter] = record
     end = counter &+ 1
   }
 
-  @inline(__always) func suspend(_ counter: UInt64) {
+  @inline(__always) mutating func suspend(_ counter: UInt64) {
     // SAFETY: as above.
     unsafe records[Int(counter & mask)].flags.insert(.suspended)
   }
 
-  private func clear(through counter: UInt64) {
+  private mutating func clear(through counter: UInt64) {
     let first = counter &- end > mask ? counter &- mask : end
     var index = first
     while index < counter {
@@ -92,7 +92,7 @@ struct SentRecord: BitwiseCopyable {
     }
   }
 
-  private func grow(through counter: UInt64, keeping oldest: UInt64) -> Bool {
+  private mutating func grow(through counter: UInt64, keeping oldest: UInt64) -> Bool {
     var newCapacity = capacity
     while newCapacity < Self.capacityLimit && counter &- oldest >= UInt64(newCapacity) { newCapacity *= 2 }
     if newCapacity > capacity {

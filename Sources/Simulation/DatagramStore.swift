@@ -9,7 +9,9 @@ internal import CausewayBase
 
   init(slotByteCount: Int) { self.slotByteCount = slotByteCount }
 
-  deinit { unsafe blocks.forEach { unsafe $0.deallocate() } }
+  deinit {
+    for index in unsafe blocks.indices { unsafe blocks[index].deallocate() }
+  }
 
   /// Copies `datagram`, at most `slotByteCount` bytes, into a free slot.
   func keep(_ datagram: Span<UInt8>) -> UInt32 {

@@ -20,6 +20,7 @@ enum Dispatcher {
     ["bond", "keygen"]: runKeygen,
     ["bond", "pubkey"]: runPubkey,
     ["bond", "genpsk"]: runGenpsk,
+    ["bond", "simulate"]: bondSimulate,
     ["relay"]: runRelay,
     ["relay", "account", "add"]: runAdmin,
     ["relay", "account", "list"]: runAdmin,

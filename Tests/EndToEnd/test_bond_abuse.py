@@ -37,7 +37,7 @@ class Floods(BondCase):
         flood.wait_running()
         time.sleep(1)
         peer = {"public": pair.keys["server"].public, "allowed": f"{INNER['server']}/32", "endpoint": f"10.77.0.2:{bond.PORT}"}
-        stock = self.own(WireGuardEnd(network.client, newcomer, ["10.66.0.9/32"], [peer]), "stop")
+        stock = self.own(WireGuardEnd(network.client, newcomer, ["10.66.0.9/32"], [peer], routed=False), "stop")
         network.client.ip(f"route replace {INNER['server']}/32 dev {stock.name} src 10.66.0.9 table 99")
         network.client.ip("rule add from 10.66.0.9 lookup 99")
         done = network.client.run([tool("ping"), "-c", "40", "-i", "0.3", "-W", "1", "-I", "10.66.0.9", INNER["server"]], check=False, seconds=20)

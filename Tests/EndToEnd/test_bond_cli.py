@@ -22,13 +22,21 @@ def children(pid: int) -> list[int]:
 class CommandLine(BondCase):
     """One namespace is enough: the other end need not be there."""
 
+    needs = ("causeway", "network", "wg", "ping")
+
     def setUp(self):
         self.host = self.own(Host(f"cwb{os.getpid()}-{unique_name('h')[-3:]}h"), "remove")
         self.scratch = self.own(Scratch("causeway-bond-cli"), "remove")
         self.keys, self.other = Keys(), Keys()
         self.name = unique_name("x")
+        self.addCleanup(self.forget, self.name)
         self.path = self.scratch / f"{self.name}.conf"
         self.trace = self.scratch / "trace"
+
+    def forget(self, name: str):
+        """What a killed bond leaves; tests that end by a kill clean up after it."""
+        for path in (*RUNTIME.glob(f"{name}.*"), pathlib.Path(f"/var/lib/causeway/bond/{name}.state")):
+            path.unlink(missing_ok=True)
 
     def write(self, peer=None, mode: int = 0o600, **interface) -> pathlib.Path:
         text = section("Interface", PrivateKey=self.keys.private, Threads=1, **interface)
@@ -165,7 +173,7 @@ class CommandLine(BondCase):
         self.assertEqual(self.left_behind(), before)
 
     def test_an_interface_of_somebody_else_is_left_alone(self):
-        self.ip(f"link add {self.name} type dummy")
+        self.ip(f"link add {self.name} type veth peer name {self.name[:-1]}y")
         self.write()
         code, _, errors = self.bond("up", self.path)
         self.assertEqual(code, 1)
@@ -244,6 +252,8 @@ class CommandLine(BondCase):
         net = self.network([Link()])
         secret = self.bond("genpsk")[1]
         names = {side: unique_name("j") for side in ("client", "server")}
+        for name in names.values():
+            self.addCleanup(self.forget, name)
         tun = {"client": ("10.202.0.2", "10.202.0.1"), "server": ("10.202.0.1", "10.202.0.2")}
         texts = {
             "server": {"isServer": True, "server": {"listen": ":2500"}},
@@ -264,9 +274,3 @@ class CommandLine(BondCase):
             wait_for(lambda: names[side] in process.lines, 15, f"up: {process.story()}", every=0.05)
         wait_for(
             lambda: net.client.run(["ping", "-c", "1", "-W", "1", "10.202.0.1"], check=False).returncode == 0, 10, "a ping through the bond")
-
-
-if __name__ == "__main__":
-    import unittest
-
-    unittest.main()

@@ -41,7 +41,7 @@ class StockCase(BondCase):
         reachable(*self.asker, 8)
         reachable(*self.asked, 3)
         self.assertGreater(they.last_handshake(), 0)
-        self.assertEqual(we.status()["peers"][0]["kind"], "stock")
+        we.wait_status(lambda status: status["peers"][0]["kind"] == "stock", 6, "the word that it is a stock peer")
 
 
 class Connecting(StockCase):

@@ -4,11 +4,6 @@ import CausewayPaths
 /// Senders over virtual links with receivers that acknowledge: enough of a bond to judge capacity, health and schedulers. Data have no
 /// content and are never sent again.
 final class VirtualBond {
-  struct Sample {
-    var second: Int
-    var deliveredMegabits: [Double]
-  }
-
   enum Event {
     case arrival(path: Int, counter: UInt64, bytes: Int, isData: Bool, probe: UInt32)
     case acknowledge(path: Int)
@@ -54,7 +49,6 @@ final class VirtualBond {
   var measureFrom: UInt64 = 2_000_000_000
   private(set) var lostTokens = 0
   private(set) var spuriousTokens = 0
-  /// Loss detections and what they cost, by path.
   private(set) var sentPackets: [Int]
   let clockOffset: UInt64
 

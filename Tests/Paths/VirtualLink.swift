@@ -14,20 +14,24 @@ struct VirtualLink {
   var burst = 1500.0
   /// Arrivals come in at multiples of this: interrupts and poll loops. 0: as they are.
   var grain: UInt64 = 0
-  /// Share of `rate` above which a policer drops at once (no queue at all).
+  /// What exceeds rate and burst is dropped at once: no queue at all.
   var isPolicer = false
   var isDead = false
 
   private(set) var droppedCount = 0
   private var busyUntil = 0.0
 
-  init(_ megabits: Double, milliseconds: Double, jitter: Double = 0, loss: Double = 0, queue: Double = 256_000, burst: Double = 1500) {
+  init(
+    _ megabits: Double, milliseconds: Double, jitter: Double = 0, loss: Double = 0, queue: Double = 256_000, burst: Double = 1500,
+    isPolicer: Bool = false
+  ) {
     rate = megabits * 125_000
     delay = UInt64(milliseconds * 1e6)
     self.jitter = UInt64(jitter * 1e6)
     self.loss = loss
     queueByteCount = queue
     self.burst = burst
+    self.isPolicer = isPolicer
   }
 
   /// Nanoseconds that a byte would wait now.
@@ -45,11 +49,7 @@ struct VirtualLink {
     var out = Double(now)
     if rate > 0 {
       let limit = isPolicer ? burst : queueByteCount
-      if waiting(at: now) / 1e9 * rate + Double(byteCount) > limit && (!isPolicer || waiting(at: now) > 0) {
-        droppedCount += 1
-        return nil
-      }
-      if isPolicer && busyUntil + Double(byteCount) / rate * 1e9 > Double(now) + burst / rate * 1e9 {
+      if waiting(at: now) / 1e9 * rate + Double(byteCount) > limit {
         droppedCount += 1
         return nil
       }
@@ -57,7 +57,7 @@ struct VirtualLink {
       busyUntil = max(busyUntil, Double(now) - saved) + Double(byteCount) / rate * 1e9
       out = isPolicer ? Double(now) : max(out, busyUntil)
     }
-    if loss > 0 && Double(random.next() >> 11) / 9007199254740992 < loss { return nil }
+    if loss > 0 && Double(random.next() >> 11) / 9_007_199_254_740_992 < loss { return nil }
     var arrival = UInt64(out) + delay
     if jitter > 0 { arrival = arrival - jitter + random.next() % (2 * jitter) }
     if grain > 0 { arrival = (arrival + grain - 1) / grain * grain }

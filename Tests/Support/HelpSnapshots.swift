@@ -380,8 +380,8 @@ let recordedHelpPages = #"""
   causeway bond simulate: try links and schedulers in virtual time
 
   Runs a scenario of links, events and flows through the same code that carries real packets, and
-  prints goodput, delay and loss for each scheduler. docs/bond.md has the schema, docs/examples some
-  scenarios.
+  prints goodput, delay and loss for each scheduler. docs/simulate.md has the schema, docs/examples
+  some scenarios.
 
   Usage: causeway bond simulate [OPTIONS] SCENARIO.yaml
 

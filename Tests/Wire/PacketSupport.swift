@@ -157,7 +157,7 @@ func merged(_ packets: [(bytes: [UInt8], isPartial: Bool)], mergesUDP: Bool = tr
     _ = unsafe memory.initialize(from: packet.bytes)
     return unsafe memory
   }
-  defer { unsafe storage.forEach { unsafe $0.deallocate() } }
+  defer { for index in unsafe storage.indices { unsafe storage[index].deallocate() } }
   var merger = SegmentMerger(mergesUDP: mergesUDP)
   var written: [Written] = []
   func flush(_ merger: inout SegmentMerger) {

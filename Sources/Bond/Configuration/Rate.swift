@@ -29,7 +29,8 @@ package enum Rate {
   }
 
   private static func short(_ rate: Double) -> (String, String) {
-    let rate = max(0, rate.isFinite ? rate : 0)
+    // A status may hold anything.
+    let rate = min(1e18, max(0, rate.isFinite ? rate : 0))
     let units = ["", "k", "M", "G", "T"]
     var unit = 0
     var value = rate

@@ -26,7 +26,7 @@ package enum StatusTable {
 
   private static func head(_ status: BondStatus) -> StyledText {
     var line = StyledText(status.name, .bold)
-    line.append("  up \(Quantity.duration(.seconds(max(0, status.uptimeSeconds.rounded()))))")
+    line.append("  up \(age(status.uptimeSeconds))")
     var facts = ["UDP port \(status.listenPort)"]
     if let port = status.listenTCPPort { facts.append("TCP port \(port)") }
     facts += [status.scheduler, "MTU \(status.mtu)", status.threads == 1 ? "1 thread" : "\(status.threads) threads"]
@@ -43,7 +43,7 @@ package enum StatusTable {
     case .causeway: line.append("  causeway")
     }
     line.append(
-      peer.secondsSinceHandshake.map { "  handshake \(Quantity.duration(.seconds(max(0, $0.rounded())))) ago" } ?? "  no handshake yet",
+      peer.secondsSinceHandshake.map { "  handshake \(age($0)) ago" } ?? "  no handshake yet",
       .dim)
     line.append("  in \(Quantity.bytes(peer.receivedByteCount)), out \(Quantity.bytes(peer.sentByteCount))", .dim)
     return line
@@ -96,6 +96,9 @@ package enum StatusTable {
     }
     return lines
   }
+
+  /// Whole seconds, however odd the figure.
+  private static func age(_ seconds: Double) -> String { Quantity.duration(.seconds(min(1e10, max(0, seconds.rounded())))) }
 
   private static func style(of state: String) -> StyledText.Style {
     switch state {

@@ -21,6 +21,8 @@ package final class BondWorker {
   private var configuration = WorkerConfiguration()
   private var peerIDs: [PeerKey: PeerID] = [:]
   private var nextPeerID: UInt32 = 1
+  /// What stands at each place of a peer's list of uplinks. Places outlive a reload: path ids follow from them.
+  private var uplinks: [PeerID: [UplinkPlace]] = [:]
   private var lookups: [LookupKey: Lookup] = [:]
   private var lookupTimers: [LookupKey: LoopTimer] = [:]
   private var monitor: MonitorHandler?
@@ -166,14 +168,37 @@ package final class BondWorker {
     }
     for peer in configuration.peers {
       let id = peerIDs[peer.publicKey] ?? newPeerID(peer.publicKey)
-      let settings = PeerSettings(peer)
-      let plans = peer.paths.map { UplinkPlan($0) }
+      let places = arrange(peer.paths, id)
+      var settings = PeerSettings(peer)
+      settings.uplinks = places.map { UplinkSettings($0) }
+      let plans = places.map { UplinkPlan($0.path) }
       for thread in threads { _ = thread.commands.send(.setPeer(id, settings, plans)) }
-      for (index, plan) in plans.enumerated() where plan.address == nil { look(LookupKey(peer: id, uplink: index), plan) }
+      for (index, plan) in plans.enumerated() where plan.address == nil && !places[index].isRemoved {
+        look(LookupKey(peer: id, uplink: index), plan)
+      }
       if peer.initiates || peer.persistentKeepalive > 0 || peer.paths.count > 1 {
         for thread in threads { _ = thread.commands.send(.connect(id)) }
       }
     }
+  }
+
+  /// Puts paths that were there before at their old places, and new ones behind them; what is gone keeps its place, marked.
+  private func arrange(_ paths: [PathConfiguration], _ id: PeerID) -> [UplinkPlace] {
+    var places = uplinks[id] ?? []
+    for index in places.indices { places[index].isRemoved = true }
+    for path in paths {
+      if let known = places.firstIndex(where: { $0.path.identity == path.identity }) {
+        places[known] = UplinkPlace(path: path)
+      } else if places.count < BondConfiguration.maximumPathCount / max(1, configuration.queueCount) {
+        places.append(UplinkPlace(path: path))
+      } else if let free = places.firstIndex(where: \.isRemoved) {
+        places[free] = UplinkPlace(path: path)
+      } else {
+        log(isWarning: true, "too many paths for one peer: '\(path.name)' is not used")
+      }
+    }
+    uplinks[id] = places
+    return places
   }
 
   private func newPeerID(_ key: PeerKey) -> PeerID {
@@ -251,19 +276,30 @@ package final class BondWorker {
       }
     case .pathChanged(let id, let path, let change): tell(id, path, change)
     case .uplinkLost(let id, let uplink):
-      if let peer = configuration.peers.first(where: { peerIDs[$0.publicKey] == id }), uplink < peer.paths.count {
-        let plan = UplinkPlan(peer.paths[uplink])
+      if let places = uplinks[id], uplink < places.count, !places[uplink].isRemoved {
+        let plan = UplinkPlan(places[uplink].path)
         let key = LookupKey(peer: id, uplink: uplink)
         if plan.address == nil, lookups[key] == nil, lookupTimers[key] == nil { lookLater(key, plan) }
       }
-    case .pathOpened, .pathMoved, .closeStream: break
+    case .pathOpened(let id, let path, let uplink):
+      if let uplink, let places = uplinks[id], uplink < places.count { pathNames[PathKey(peer: id, path: path)] = places[uplink].path.name }
+    case .pathMoved(let id, let path, let route):
+      log(isWarning: false, "peer \(name(id)?.short ?? "?"): path \(path) is now at \(SocketAddress(route.remote))")
+    case .closeStream: break
     }
   }
+
+  private struct PathKey: Hashable {
+    var peer: PeerID
+    var path: PathID
+  }
+  private var pathNames: [PathKey: String] = [:]
 
   private func tell(_ id: PeerID, _ path: PathID, _ change: PathChange) {
     var event = PathEvent()
     event.peer = name(id)?.short ?? ""
     event.pathID = path.rawValue
+    event.name = pathNames[PathKey(peer: id, path: path)] ?? ""
     event.from = "\(change.from)"
     event.to = "\(change.to)"
     event.reason = "\(change.reason)"
@@ -286,7 +322,7 @@ package final class BondWorker {
     pendingStatus[request] = pending
     guard pending.left == 0 else { return }
     pendingStatus[request] = nil
-    let status = StatusAssembly(configuration: configuration, peerIDs: peerIDs, rates: rates, startedAt: startedAt, now: SystemClock.now)
+    let status = StatusAssembly(configuration: configuration, peerIDs: peerIDs, uplinks: uplinks, rates: rates, startedAt: startedAt, now: SystemClock.now)
       .status(pending.parts, udpPort: threads[0].udpPort)
     channel.send(.status(id: pending.request, status))
   }
@@ -323,16 +359,26 @@ extension PeerSettings {
     presharedKey = peer.presharedKey
     allowedIPs = peer.allowedIPs
     persistentKeepalive = peer.persistentKeepalive > 0 ? .seconds(Int64(peer.persistentKeepalive)) : nil
-    uplinks = peer.paths.map { path in
-      var uplink = UplinkSettings(name: path.name)
-      uplink.weight = path.weight ?? 0
-      uplink.rateUp = path.rateUp ?? 0
-      uplink.rateDown = path.rateDown ?? 0
-      uplink.preference = path.isBackup ? 1 : 0
-      uplink.isStream = path.transport == .tcp
-      return uplink
-    }
   }
+}
+
+extension UplinkSettings {
+  init(_ place: UplinkPlace) {
+    let path = place.path
+    self.init(name: path.name)
+    weight = path.weight ?? 0
+    rateUp = path.rateUp ?? 0
+    rateDown = path.rateDown ?? 0
+    preference = path.isBackup ? 1 : 0
+    isStream = path.transport == .tcp
+    isRemoved = place.isRemoved
+  }
+}
+
+/// A path in a peer's list, or what was one before a reload.
+struct UplinkPlace {
+  var path: PathConfiguration
+  var isRemoved = false
 }
 
 extension UplinkPlan {

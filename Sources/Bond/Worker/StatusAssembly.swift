@@ -44,6 +44,7 @@ final class RateTable {
 struct StatusAssembly {
   let configuration: WorkerConfiguration
   let peerIDs: [PeerKey: PeerID]
+  let uplinks: [PeerID: [UplinkPlace]]
   let rates: RateTable
   let startedAt: Instant
   let now: Instant
@@ -123,8 +124,8 @@ struct StatusAssembly {
   private func path(_ report: PathReport, _ configured: BondConfiguration.Peer, _ id: PeerID) -> PathStatus {
     var status = PathStatus()
     status.id = report.sender.id.rawValue
-    if let uplink = report.uplink, uplink < configured.paths.count {
-      let path = configured.paths[uplink]
+    if let uplink = report.uplink, let places = uplinks[id], uplink < places.count {
+      let path = places[uplink].path
       status.name = path.name
       status.transport = path.transport.rawValue
       switch path.binding {

@@ -20,6 +20,7 @@ extension BondEngine {
     }
     allowedIPs.removeAll(of: id)
     for network in settings.allowedIPs { allowedIPs.insert(network, for: id) }
+    for peer in peerOrder { peer.allowedSource.forget() }
     peers[id]?.activate()
   }
 
@@ -93,16 +94,18 @@ extension BondEngine {
 
 extension PeerLink {
   func change(_ new: PeerSettings, at now: Instant) {
-    let old = settings.uplinks
     settings = new
+    allowedSource.forget()
     timers.persistentKeepalive = new.persistentKeepalive
-    for index in old.indices where index >= new.uplinks.count {
-      for path in paths where path.uplink == index { closing(path) }
-    }
     while uplinkRoutes.count < new.uplinks.count { uplinkRoutes.append(nil) }
     if uplinkRoutes.count > new.uplinks.count { uplinkRoutes.removeLast(uplinkRoutes.count - new.uplinks.count) }
+    for (index, uplink) in new.uplinks.enumerated() where uplink.isRemoved { uplinkRoutes[index] = nil }
     for path in paths {
-      guard let uplink = path.uplink, uplink < new.uplinks.count else { continue }
+      guard let uplink = path.uplink else { continue }
+      guard uplink < new.uplinks.count, !new.uplinks[uplink].isRemoved else {
+        retire(path, at: now)
+        continue
+      }
       path.weight = new.uplinks[uplink].weight
       path.preference = new.uplinks[uplink].preference
       applyRateLimit(path)
@@ -111,12 +114,20 @@ extension PeerLink {
     activate()
   }
 
-  /// Announced as closing first; gone once the peer has heard, or after a while.
-  private func closing(_ path: BondPath) {
+  /// Announced as closing first; gone once the peer has heard.
+  private func retire(_ path: BondPath, at now: Instant) {
+    guard !path.isClosing else { return }
     path.isClosing = true
+    takeInFlight(path, at: now)
+  }
+
+  /// Our closing paths go: the peer has acknowledged the news.
+  func closeRetired(at now: Instant) {
+    for path in paths where path.isClosing && path.uplink != nil { remove(path, at: now) }
   }
 
   func setUplink(_ uplink: Int, route: Route?, at now: Instant) {
+    guard !settings.uplinks[uplink].isRemoved else { return }
     uplinkRoutes[uplink] = route
     if let route, kind == .bond {
       if let id = ownPathID(uplink: uplink), let path = path(id) {

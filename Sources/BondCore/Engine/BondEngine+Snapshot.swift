@@ -57,7 +57,8 @@ extension PeerLink {
     for path in paths where !(kind == .bond && path.id == .handshake && hasOpenedPath) {
       snapshot.paths.append(
         PathReport(
-          uplink: path.uplink, route: path.route, isValidated: path.isValidated, isFragmenting: path.isFragmenting(innerMTU: engine.configuration.innerMTU),
+          uplink: path.uplink, route: path.route, isValidated: path.isValidated,
+          isFragmenting: path.isFragmenting(innerMTU: engine.configuration.innerMTU),
           preference: path.preference, mtu: path.datagramLimit + (path.route?.overheadByteCount ?? 28), sender: path.sender.snapshot,
           statistics: path.statistics))
     }

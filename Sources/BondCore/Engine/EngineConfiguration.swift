@@ -76,6 +76,8 @@ public struct UplinkSettings: Sendable, Equatable {
   /// Lower numbers first in `backup`.
   public var preference = 0
   public var isStream = false
+  /// Was configured once: its path is closed, its place in the list stays, so that the others keep their ids.
+  public var isRemoved = false
 
   public init(name: String) { self.name = name }
 }

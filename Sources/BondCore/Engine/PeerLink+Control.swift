@@ -11,6 +11,8 @@ extension PeerLink {
   static let helloInterval: UInt64 = 1_000_000_000
   /// PARAM goes again when the wish moved by an eighth, at most ten times a second.
   static let parametersInterval: UInt64 = 100_000_000
+  /// Microseconds that a receiver is ever asked to hold a packet.
+  static let longestHold: UInt64 = 300_000
   /// Largest control payload but for padded probes: fits every path.
   static let controlByteLimit = 1024
 
@@ -177,7 +179,9 @@ extension PeerLink {
   }
 
   func controlAcknowledged(_ token: UInt32) {
-    if token == ControlToken.paths { pathsAcknowledged = true }
+    guard token == ControlToken.paths else { return }
+    pathsAcknowledged = true
+    retiresPaths = true  // not here: the paths are being walked
   }
 
   func controlLost(_ token: UInt32) {
@@ -199,7 +203,8 @@ extension PeerLink {
     for path in paths where path.isUsable { longest = max(longest, path.sender.roundTrip.usualLimit) }
     guard longest > 0 else { return }
     let limit = (longest &+ longest / 10 &+ 15_000_000) / 1000
-    let wish = UInt32(clamping: min(limit, 300_000))
+    // A packet mended by parity comes when its group is full: later than any resend.
+    let wish = parity.isActive ? UInt32(Self.longestHold) : UInt32(clamping: min(limit, Self.longestHold))
     let before = parameters.holdLimitMicroseconds
     let moved = before == 0 || wish > before &+ before / 8 || wish < before &- before / 8
     let follows = parity.isActive

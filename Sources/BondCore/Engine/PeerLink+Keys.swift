@@ -132,6 +132,16 @@ extension PeerLink {
     activate()
   }
 
+  /// Frames from a peer that did not answer our HELLO, or whose own got lost: it knows what we are, so ask again, once a second.
+  func receivedEarlyFrame(at now: Instant) {
+    engine.drops.count(.frameBeforeHello)
+    guard helloDeadline == .distantFuture, !helloPending, now.nanoseconds(since: lastEarlyHello) >= Self.helloInterval else { return }
+    lastEarlyHello = now
+    helloAttempts = Self.helloLimit - 1
+    helloPending = true
+    controlPending = true
+  }
+
   private func meet(_ hello: Hello, at now: Instant) {
     if let known = remoteBootID, known != hello.bootID || kind != .bond { reset(at: now) }
     remoteBootID = hello.bootID
@@ -163,8 +173,8 @@ extension PeerLink {
   /// The peer counts as new: nothing of the bond's state holds any more. What waits to be sent stays.
   func reset(at now: Instant) {
     for path in paths { takeInFlight(path, at: now) }
-    while let slot = resends.popFirst(engine.pool) { engine.pool.give(slot) }
-    for (slot, _) in copies { engine.pool.give(slot) }
+    while let slot = resends.popFirst(pool) { pool.give(slot) }
+    for (slot, _) in copies { pool.give(slot) }
     copies.removeAll(keepingCapacity: true)
     redundant.removeAll(keepingCapacity: true)
     redundantPaths = 0

@@ -53,11 +53,11 @@ extension PeerLink {
   }
 
   @inline(never) func protect(_ slot: PacketSlot, at now: Instant) {
-    let info = engine.pool[slot]
+    let info = pool[slot]
     let header = DataHeader(
       flags: info.flags.contains(.checksumPartial) ? .checksumPartial : [], bucket: UInt8(truncatingIfNeeded: info.flowHash),
       previous: info.previous, sequence: info.sequence)
-    engine.pool.withPacket(slot) { parity.add(header, $0, at: now) }
+    pool.withPacket(slot) { parity.add(header, $0, at: now) }
   }
 
   /// A parity packet, on another path than most of what it protects where there is one.
@@ -72,7 +72,7 @@ extension PeerLink {
   // MARK: Receiving
 
   func expectParity(at now: Instant) {
-    if decoder == nil { decoder = ParityReceiver(pool: engine.pool) }
+    if decoder == nil { decoder = ParityReceiver(pool: pool) }
     decoder?.decoder.activate(at: now)
   }
 
@@ -91,7 +91,6 @@ extension PeerLink {
 
   /// A packet that lies in a slot of its own: delivered, kept for its turn, or given back.
   func place(_ slot: PacketSlot, _ header: DataHeader, trafficClass: UInt8, at now: Instant) {
-    let pool = engine.pool
     let count = pool[slot].length
     let verdict = order.receive(header, at: now)
     // SAFETY: the slot's own memory, `count` bytes from the headroom on.

@@ -19,7 +19,8 @@ extension PeerLink {
 
   @discardableResult
   func addPath(_ id: PathID, uplink: Int?, route: Route?, at now: Instant) -> BondPath {
-    let path = BondPath(id: id, uplink: uplink, route: route, challenge: engine.drawChallenge(), innerMTU: engine.configuration.innerMTU, at: now)
+    let path = BondPath(
+      id: id, uplink: uplink, route: route, challenge: engine.drawChallenge(), innerMTU: innerMTU, at: now)
     if let uplink, uplink < settings.uplinks.count {
       path.weight = settings.uplinks[uplink].weight
       path.preference = settings.uplinks[uplink].preference
@@ -112,6 +113,10 @@ extension PeerLink {
   func close(_ path: BondPath, at now: Instant) {
     guard !path.isClosing else { return }
     path.isClosing = true
+    remove(path, at: now)
+  }
+
+  func remove(_ path: BondPath, at now: Instant) {
     takeInFlight(path, at: now)
     if let route = path.route, route.isStream { engine.events.append(.closeStream(socket: route.socket)) }
     let index = Int(pathIndex[Int(path.id.rawValue)])
@@ -172,8 +177,10 @@ extension PeerLink {
       // The peer may have been restarted and know our keys no more.
       allPathsDeadSince = now
       if let lastHandshake, now.nanoseconds(since: lastHandshake) > 5_000_000_000 { wantHandshake(at: now) }
-    } else if change.to == .normal {
+    } else if change.to == .normal, allPathsDeadSince != nil {
       allPathsDeadSince = nil
+      // What waited longer than the backlog may is of no use to anyone.
+      queue.expire(before: now + (.zero - engine.configuration.limits.backlog))
     }
     activate()
   }
@@ -257,7 +264,13 @@ extension PeerLink {
     if let deadline = timers.nextDeadline, deadline <= now { timers.advance(to: now) }
     applyTimers(at: now)
     if helloDeadline <= now {
-      if helloAttempts >= Self.helloLimit { helloUnanswered(at: now) } else { helloPending = true; controlPending = true; helloDeadline = .distantFuture }
+      if helloAttempts >= Self.helloLimit {
+        helloUnanswered(at: now)
+      } else {
+        helloPending = true
+        controlPending = true
+        helloDeadline = .distantFuture
+      }
     }
     if let session = previous, !session.keys.isUsable(at: now) {
       retire(session)
@@ -270,6 +283,7 @@ extension PeerLink {
     if let session = current, !session.keys.isUsable(at: now) {
       retire(session)
       current = nil
+      if initiates { wantHandshake(at: now) }
     }
   }
 

@@ -62,13 +62,14 @@ extension PeerLink {
   }
 
   private func hold(_ header: DataHeader, _ packet: UnsafeMutablePointer<UInt8>, _ count: Int, _ trafficClass: UInt8, at now: Instant) {
-    guard count <= engine.pool.packetByteCount, unsafe admit(packet, count, trafficClass) else { return }
-    guard let slot = engine.pool.take() else {
+    guard count <= pool.packetByteCount, unsafe admit(packet, count, trafficClass) else { return }
+    // What is held for one peer must not take the memory that others send with.
+    guard pool.freeCount > pool.limit / 4, let slot = pool.take() else {
       return unsafe engine.deliver(packet, count, partial: header.flags.contains(.checksumPartial))
     }
     // SAFETY: the slot holds `packetByteCount` bytes behind its headroom, checked above.
-    unsafe (engine.pool.address(slot) + PacketPool.headroom).update(from: packet, count: count)
-    engine.pool[slot].length = count
+    unsafe (pool.address(slot) + PacketPool.headroom).update(from: packet, count: count)
+    pool[slot].length = count
     order.hold(slot, header, at: now)
   }
 
@@ -111,7 +112,7 @@ extension PeerLink {
         switch frame {
         case .hello(let hello): receiveHello(hello, on: path, at: now)
         case .helloAcknowledgement(let hello): receiveHelloAcknowledgement(hello, at: now)
-        case _ where kind != .bond: engine.drops.count(.frameBeforeHello)
+        case _ where kind != .bond: receivedEarlyFrame(at: now)
         case .data(let header, let packet):
           wantsAcknowledgement = true
           unsafe order(header, payload + packet.lowerBound, packet.count, trafficClass, at: now)
@@ -172,6 +173,11 @@ extension PeerLink {
       takeFacts(path, at: now)
     }
     updateParameters(at: now)
+    updateBacklogLimit()
+    if retiresPaths {
+      retiresPaths = false
+      closeRetired(at: now)
+    }
   }
 
   private func receiveParameters(_ wish: OrderParameters, at now: Instant) {

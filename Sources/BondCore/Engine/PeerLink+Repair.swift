@@ -20,7 +20,6 @@ extension PeerLink {
   }
 
   @inline(__always) private func acknowledged(_ slot: PacketSlot) {
-    let pool = engine.pool
     var info = pool[slot]
     info.copies &-= 1
     if info.flags.contains(.fragmented) {
@@ -39,13 +38,12 @@ extension PeerLink {
 
   /// The last hold of a slot went.
   private func retire(_ slot: PacketSlot) {
-    let info = engine.pool[slot]
+    let info = pool[slot]
     if !info.flags.contains(.settled) { stamper.settle(bucket: UInt8(truncatingIfNeeded: info.flowHash)) }
-    engine.pool.give(slot)
+    pool.give(slot)
   }
 
   func lost(_ slot: PacketSlot, at now: Instant) {
-    let pool = engine.pool
     pool[slot].copies &-= 1
     if pool[slot].flags.contains(.fragmented) { pool[slot].flags.insert(.damaged) }
     let info = pool[slot]
@@ -55,14 +53,14 @@ extension PeerLink {
   }
 
   private func requeue(_ slot: PacketSlot) {
-    engine.pool[slot].flags.insert(.queued)
-    engine.pool[slot].flags.remove(.damaged)
-    resends.append(slot, engine.pool)
+    pool[slot].flags.insert(.queued)
+    pool[slot].flags.remove(.damaged)
+    resends.append(slot, pool)
   }
 
   /// Nobody need wait for it any more: the receiver is told, so that what it holds back comes free.
   func abandon(_ slot: PacketSlot) {
-    let info = engine.pool[slot]
+    let info = pool[slot]
     let bucket = UInt8(truncatingIfNeeded: info.flowHash)
     statistics.abandonedPackets &+= 1
     noteSkip(Skip(bucket: bucket, sequence: info.sequence))
@@ -83,12 +81,12 @@ extension PeerLink {
   /// Resends that no path will take in time are given up.
   func abandonLate(at now: Instant) {
     let limit = UInt64(engine.configuration.limits.repairDeadline.wholeNanoseconds)
-    while resends.head != .none, now.nanoseconds(since: engine.pool[resends.head].sentAt) > limit {
-      guard let slot = resends.popFirst(engine.pool) else { return }
-      engine.pool[slot].flags.remove(.queued)
-      if engine.pool[slot].flags.contains(.settled) {
-        if engine.pool[slot].copies == 0 { engine.pool.give(slot) }
-      } else if engine.pool[slot].copies == 0 {
+    while resends.head != .none, now.nanoseconds(since: pool[resends.head].sentAt) > limit {
+      guard let slot = resends.popFirst(pool) else { return }
+      pool[slot].flags.remove(.queued)
+      if pool[slot].flags.contains(.settled) {
+        if pool[slot].copies == 0 { pool.give(slot) }
+      } else if pool[slot].copies == 0 {
         abandon(slot)
       }
     }
@@ -98,7 +96,6 @@ extension PeerLink {
   func nextResendRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
     abandonLate(at: now)
     guard !resends.isEmpty else { return nil }
-    let pool = engine.pool
     refreshViews(at: now)
     let head = pool[resends.head].length + overhead
     guard let index = earliestIndex(byteCount: head, at: now) else { return nil }
@@ -171,8 +168,8 @@ extension PeerLink {
 
   /// A small urgent packet goes a second time when another path has nothing better to do.
   @inline(__always) func considerCopy(_ slot: PacketSlot, _ path: BondPath, _ now: Instant) {
-    let info = engine.pool[slot]
-    guard info.flags.contains(.urgent), info.length <= Self.copyByteLimit, engine.configuration.duplicates, views.count > 1 else { return }
+    let info = pool[slot]
+    guard info.flags.contains(.urgent), info.length <= Self.copyByteLimit, duplicates, views.count > 1 else { return }
     planCopy(slot, path, now)
   }
 
@@ -180,15 +177,14 @@ extension PeerLink {
     guard copies.count < Self.copyQueueLimit else { return }
     let own = Int(pathIndex[Int(path.id.rawValue)])
     guard let index = earliestIndex(byteCount: Self.copyByteLimit, at: now, except: own), views[index].isReady(at: now),
-      paths[index].datagramLimit >= datagramByteCount(engine.pool[slot].length)
+      paths[index].datagramLimit >= datagramByteCount(pool[slot].length)
     else { return }
-    engine.pool[slot].copies &+= 1
+    pool[slot].copies &+= 1
     copies.append((slot, paths[index].id))
   }
 
   func nextCopy(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
     while let (slot, id) = copies.popLast() {
-      let pool = engine.pool
       pool[slot].copies &-= 1  // the plan's hold; the datagram takes its own
       guard let path = path(id), path.isUsable, let route = path.route, !pool[slot].flags.contains(.settled) else {
         releaseIfUnheld(slot)
@@ -206,9 +202,9 @@ extension PeerLink {
   }
 
   func releaseIfUnheld(_ slot: PacketSlot) {
-    let info = engine.pool[slot]
+    let info = pool[slot]
     guard info.copies == 0, !info.flags.contains(.queued) else { return }
-    if info.flags.contains(.settled) { engine.pool.give(slot) } else { requeue(slot) }
+    if info.flags.contains(.settled) { pool.give(slot) } else { requeue(slot) }
   }
 
   // MARK: Redundant
@@ -220,7 +216,7 @@ extension PeerLink {
     guard redundant.isEmpty else { return }
     while redundant.count < Self.redundantRunLimit, let slot = takePacket(at: now) {
       number(slot)
-      engine.pool[slot].copies &+= 1  // held by the list
+      pool[slot].copies &+= 1  // held by the list
       redundant.append(slot)
     }
     redundantPaths = redundant.isEmpty ? 0 : mask
@@ -229,7 +225,6 @@ extension PeerLink {
 
   /// One path's copy of the run, or of as much of it as has one length.
   func nextRedundantRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
-    let pool = engine.pool
     while redundantPaths != 0 {
       let index = redundantPaths.trailingZeroBitCount
       guard index < paths.count, let route = paths[index].route, redundantNext < redundant.count else {

@@ -36,8 +36,7 @@ extension PeerLink {
   /// Packets as WireGuard has them: no frame, zeros to a multiple of 16 within the MTU.
   private func nextPlainRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
     guard let path = path(.handshake), let route = path.route else { return nil }
-    let pool = engine.pool
-    let limit = engine.configuration.innerMTU
+    let limit = innerMTU
     var run = self.run(path, route, 0)
     run.datagramCount = 0
     while run.datagramCount < Self.runDatagramLimit {
@@ -94,15 +93,15 @@ extension PeerLink {
 
   /// ECN copied (RFC 6040 §4.1, normal mode), DSCP only on request.
   @inline(__always) func outerTrafficClass(_ info: PacketInfo) -> UInt8 {
-    engine.configuration.copiesDSCP ? info.trafficClass : info.trafficClass & 3
+    copiesDSCP ? info.trafficClass : info.trafficClass & 3
   }
 
   /// Completes a checksum that holds only the pseudo header's sum: for whoever can't be told.
   func finishChecksum(_ slot: PacketSlot) {
-    guard engine.pool[slot].flags.contains(.checksumPartial) else { return }
-    engine.pool[slot].flags.remove(.checksumPartial)
-    let length = engine.pool[slot].length
-    engine.pool.withBuffer(slot) { buffer in
+    guard pool[slot].flags.contains(.checksumPartial) else { return }
+    pool[slot].flags.remove(.checksumPartial)
+    let length = pool[slot].length
+    pool.withBuffer(slot) { buffer in
       var packet = buffer._mutatingExtracting(PacketPool.headroom..<PacketPool.headroom + length)
       _ = TransportChecksum.finish(&packet)
     }
@@ -133,7 +132,6 @@ extension PeerLink {
 
   private func nextDataRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
     sendWait = .distantFuture
-    let pool = engine.pool
     var head: (byteCount: Int, isUrgent: Bool)
     if stash != .none {
       head = (pool[stash].length, pool[stash].flags.contains(.urgent))
@@ -169,7 +167,6 @@ extension PeerLink {
     _ session: Session, _ path: BondPath, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant
   ) -> OutgoingRun? {
     guard let route = path.route else { return nil }
-    let pool = engine.pool
     var run = self.run(path, route, 0)
     run.datagramCount = 0
     let byteLimit = min(capacity, path.sender.runByteLimit)
@@ -211,12 +208,11 @@ extension PeerLink {
 
   @inline(__always) func paddedByteCount(_ length: Int) -> Int {
     let plain = length &+ DataHeader.byteCount
-    return max(plain, min((plain &+ 15) & ~15, engine.configuration.innerMTU &+ DataHeader.byteCount))
+    return max(plain, min((plain &+ 15) & ~15, innerMTU &+ DataHeader.byteCount))
   }
 
   /// Gives a packet its place in the bond's order, once.
   @inline(__always) func number(_ slot: PacketSlot) {
-    let pool = engine.pool
     let header = stamper.stamp(bucket: UInt8(truncatingIfNeeded: pool[slot].flowHash))
     pool[slot].sequence = header.sequence
     pool[slot].previous = header.previous
@@ -229,7 +225,6 @@ extension PeerLink {
   @inline(__always) func seal(
     _ session: Session, _ path: BondPath, _ slot: PacketSlot, to target: UnsafeMutablePointer<UInt8>, isCopy: Bool = false, at now: Instant
   ) {
-    let pool = engine.pool
     let info = pool[slot]
     let padded = paddedByteCount(info.length)
     // SAFETY: headroom holds the frame header, tailroom the padding; the caller has room for the datagram.
@@ -265,7 +260,6 @@ extension PeerLink {
     _ session: Session, _ path: BondPath, _ route: Route, _ slot: PacketSlot, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int,
     _ now: Instant
   ) -> OutgoingRun? {
-    let pool = engine.pool
     let info = pool[slot]
     let total = info.length + DataHeader.byteCount
     let room = path.datagramLimit - Self.transportByteCount - FragmentHeader.byteCount

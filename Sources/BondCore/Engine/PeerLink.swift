@@ -18,6 +18,11 @@ public enum PeerKind: UInt8, Sendable, BitwiseCopyable {
 /// `+Receive`, `+Repair`.
 final class PeerLink {
   unowned let engine: BondEngine
+  // What every packet needs, at hand: an unowned reference costs two atomic operations each time.
+  let pool: PacketPool
+  let innerMTU: Int
+  let copiesDSCP: Bool
+  let duplicates: Bool
   let id: PeerID
   var settings: PeerSettings
 
@@ -47,6 +52,7 @@ final class PeerLink {
   var helloAcknowledgementPending = false
   var helloAttempts = 0
   var helloDeadline = Instant.distantFuture
+  var lastEarlyHello = Instant.zero
   /// Where a HELLO came in, for its answer.
   var helloPath: BondPath?
 
@@ -66,6 +72,8 @@ final class PeerLink {
   var controlPending = false
   var pathsSequence: UInt32 = 0
   var pathsAcknowledged = true
+  /// The peer has heard which of our paths close.
+  var retiresPaths = false
   var pathsDeadline = Instant.distantFuture
   var remotePathsSequence: UInt32?
   var suspicions: [Suspicion] = []
@@ -112,6 +120,10 @@ final class PeerLink {
 
   init(engine: BondEngine, id: PeerID, settings: PeerSettings, at now: Instant) {
     self.engine = engine
+    pool = engine.pool
+    innerMTU = engine.configuration.innerMTU
+    copiesDSCP = engine.configuration.copiesDSCP
+    duplicates = engine.configuration.duplicates
     self.id = id
     self.settings = settings
     let configuration = engine.configuration
@@ -119,9 +131,9 @@ final class PeerLink {
     timers = SessionTimers(persistentKeepalive: settings.persistentKeepalive, seed: engine.random.next())
     scheduler = AnyScheduler(configuration.scheduler)
     uplinkRoutes = Array(repeating: nil, count: settings.uplinks.count)
-    queue = FairQueue(pool: engine.pool)
-    order = ReorderBuffer(pool: engine.pool)
-    reassembler = Reassembler(pool: engine.pool)
+    queue = FairQueue(pool: pool)
+    order = ReorderBuffer(pool: pool)
+    reassembler = Reassembler(pool: pool)
     parity = RepairEncoder(packetByteCount: configuration.innerMTU - RepairHeader.byteCount - RepairHeader.prefixByteCount)
     pendingHandshakes.reserveCapacity(8)
     suspicions.reserveCapacity(8)

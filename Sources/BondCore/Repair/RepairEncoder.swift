@@ -39,6 +39,11 @@ package import CausewayBase
   private var turn = 0
   private var credit = 0.0
   private let packetByteCount: Int
+  /// All parities of all groups, which may fill at the same time.
+  private var creditLimit: Double {
+    Double(
+      (Self.depthLimit &* RepairHeader.parityLimit &+ 1) &* (packetByteCount &+ RepairHeader.byteCount &+ RepairHeader.prefixByteCount))
+  }
   /// REPAIR frames and their bytes so far.
   package private(set) var repairCount: UInt64 = 0
   package private(set) var repairByteCount: UInt64 = 0
@@ -72,8 +77,7 @@ package import CausewayBase
     turn = turn &+ 1 < plan.depth ? turn &+ 1 : 0
     let lane = turn
     dataByteCount &+= UInt64(packet.count &+ DataHeader.byteCount)
-    credit = min(
-      credit + Double(packet.count &+ DataHeader.byteCount) * Self.overheadLimit, Double(4 &* (packetByteCount &+ RepairHeader.byteCount)))
+    credit = min(creditLimit, credit + Double(packet.count &+ DataHeader.byteCount) * Self.overheadLimit)
     if groups[lane].owed > 0 { groups[lane].clear() }  // nobody came for them
     if groups[lane].members != 0, header.sequence &- groups[lane].first >= UInt32(RepairHeader.spanLimit) {
       // Out of reach, with parities or without: what is owed must be taken before the group begins anew.

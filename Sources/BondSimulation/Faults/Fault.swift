@@ -116,8 +116,8 @@ package struct Fault: Sendable, CustomStringConvertible {
   }
 
   private func restart(_ world: SimulatedWorld, _ sides: [SimulatedSide], _ start: Instant, _ end: Instant) {
-    world.schedule(at: start) { world in sides.forEach { world.kill($0) } }
-    world.schedule(at: end) { world in sides.forEach { world.restart($0) } }
+    world.schedule(at: start) { world in for side in sides { world.kill(side) } }
+    world.schedule(at: end) { world in for side in sides { world.restart(side) } }
   }
 
   private func change(

@@ -78,6 +78,9 @@ internal import CausewayWire
   // MARK: The verbs
 
   package func offer(_ source: Span<UInt8>, at now: Instant) {
+    var packet = self.packet
+    self.packet = []
+    defer { self.packet = packet }
     var bytes = packet.mutableSpan
     copy(source, to: &bytes)
     var whole = bytes._mutatingExtracting(0..<source.count)

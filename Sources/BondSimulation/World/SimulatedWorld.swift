@@ -207,6 +207,10 @@ package final class SimulatedWorld {
 
   private func sendAll(of endpoint: any SimulatedEndpoint, _ side: SimulatedSide, _ turns: inout Int) -> Bool {
     var moved = false
+    // Out of the object for the time: a span of a stored array may not outlive one access.
+    var buffer = self.buffer
+    self.buffer = []
+    defer { self.buffer = buffer }
     var span = buffer.mutableSpan
     while turns <= Self.turnsPerInstant, let datagram = endpoint.nextDatagram(into: &span, at: now) {
       moved = true

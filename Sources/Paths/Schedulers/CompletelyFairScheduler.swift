@@ -5,6 +5,7 @@ public import CausewayBase
 /// not reckoned anew. A path that comes back starts one run behind the others and not with all that it missed.
 public struct CompletelyFairScheduler: Scheduler {
   private var heap = VirtualByteHeap()
+  private var greatestKey = 0.0
 
   /// A path that could not keep up may fall behind by so many runs, and no more: else it would get everything once the load falls.
   static let lagLimit = 4.0
@@ -19,9 +20,9 @@ public struct CompletelyFairScheduler: Scheduler {
     var bestKey = Double.infinity
     for position in 1..<max(1, heap.count) {
       let index = heap.member(position)
-      if heap.keys[index] < bestKey && paths[index].isReady(at: now) {
+      if heap.key(index) < bestKey && paths[index].isReady(at: now) {
         best = index
-        bestKey = heap.keys[index]
+        bestKey = heap.key(index)
       }
     }
     return best >= 0 ? .path(best) : earliestTurn(paths, at: now)
@@ -29,9 +30,9 @@ public struct CompletelyFairScheduler: Scheduler {
 
   public mutating func sent(_ byteCount: Int, on index: Int, _ paths: borrowing Span<PathView>) {
     guard index < VirtualByteHeap.limit, index < paths.count, heap.contains(index) else { return }
-    let weight = Self.weight(paths[index])
+    let weight = weight(paths[index])
     let lag = Self.lagLimit * Double(max(paths[index].runByteLimit, byteCount)) / weight
-    let key = max(heap.keys[index], greatestKey - lag) + Double(byteCount) / weight
+    let key = max(heap.key(index), greatestKey - lag) + Double(byteCount) / weight
     greatestKey = max(greatestKey, key)
     heap.update(index, key: key)
   }
@@ -42,21 +43,29 @@ public struct CompletelyFairScheduler: Scheduler {
     heap.update(index, key: 0)
   }
 
-  private var greatestKey = 0.0
+  /// What a fixed weight of one is worth in bytes per second: fixed weights divide what their paths carry together, so that they mix with
+  /// paths whose share is learned.
+  private var unit = 1.0
 
-  /// Fixed weights are taken by the thousand and capacities by the kilobyte, so that only their ratios matter where one kind is used.
-  private static func weight(_ path: PathView) -> Double {
-    path.weight > 0 ? Double(path.weight) : Double(max(1, path.capacity))
+  private func weight(_ path: PathView) -> Double {
+    path.weight > 0 ? Double(path.weight) * unit : Double(max(1, path.capacity))
   }
 
   /// Paths that became usable enter the heap, others leave it.
   private mutating func update(_ paths: borrowing Span<PathView>) {
+    var weights = 0.0
+    var capacities = 0.0
+    for index in 0..<min(paths.count, VirtualByteHeap.limit) where paths[index].isUsable && paths[index].weight > 0 {
+      weights += Double(paths[index].weight)
+      capacities += Double(paths[index].capacity)
+    }
+    if weights > 0 { unit = max(1, capacities / weights) }
     for index in 0..<min(paths.count, VirtualByteHeap.limit) {
       if paths[index].isUsable == heap.contains(index) { continue }
       if paths[index].isUsable {
-        let run = Double(paths[index].runByteLimit) / Self.weight(paths[index])
-        let least = heap.first.map { heap.keys[$0] - run } ?? heap.keys[index]
-        heap.insert(index, key: max(heap.keys[index], least))
+        let run = Double(paths[index].runByteLimit) / weight(paths[index])
+        let least = heap.first.map { heap.key($0) - run } ?? heap.key(index)
+        heap.insert(index, key: max(heap.key(index), least))
       } else {
         heap.remove(index)
       }

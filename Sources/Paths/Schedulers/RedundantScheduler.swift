@@ -3,8 +3,6 @@ public import CausewayBase
 /// Every packet on every path whose pace and budget allow it; the first copy wins. The fastest path sets the pace: a slow one gets what
 /// it can carry.
 public struct RedundantScheduler: Scheduler {
-  private var earliest = EarliestScheduler()
-
   public init() {}
 
   public mutating func pick(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Instant) -> Decision {

@@ -4,10 +4,12 @@ struct VirtualByteHeap: Sendable {
 
   private var order = InlineArray<64, UInt8>(repeating: 0)
   private var place = InlineArray<64, UInt8>(repeating: 0xFF)
-  private(set) var keys = InlineArray<64, Double>(repeating: 0)
+  private var keys = InlineArray<64, Double>(repeating: 0)
   private(set) var count = 0
 
   func contains(_ index: Int) -> Bool { place[index] != 0xFF }
+
+  @inline(__always) func key(_ index: Int) -> Double { keys[index] }
 
   /// The path with the smallest key; nil when empty.
   var first: Int? { count > 0 ? Int(order[0]) : nil }

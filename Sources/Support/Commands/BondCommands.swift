@@ -79,7 +79,7 @@ extension Program {
     "simulate", "try links and schedulers in virtual time",
     details: """
       Runs a scenario of links, events and flows through the same code that carries real packets, and prints goodput, delay and loss for \
-      each scheduler. docs/bond.md has the schema, docs/examples some scenarios.
+      each scheduler. docs/simulate.md has the schema, docs/examples some scenarios.
       """,
     positionals: [Positional("SCENARIO.yaml", "The scenario", hint: .file)],
     options: [

@@ -64,6 +64,24 @@ import Testing
     #expect(wide.contains { $0.hasSuffix(" " + String(repeating: "█", count: 30)) })
   }
 
+  @Test("figures that make no sense are shown, not trapped on", arguments: [-1e300, -1, 1e19, 1e300])
+  func nonsense(_ value: Double) {
+    var status = Self.status
+    status.uptimeSeconds = value
+    status.peers[0].secondsSinceHandshake = value
+    status.peers[0].bond.rateUp = value
+    status.peers[0].bond.reorderDelayMeanMilliseconds = value
+    status.peers[0].paths[0].rateUp = value
+    status.peers[0].paths[0].rttMilliseconds = value
+    status.peers[0].paths[0].loss = value
+    status.peers[0].paths[0].share = value
+    status.peers[0].paths[0].inFlightByteCount = .max
+    var history = StatusHistory()
+    history.add(status)
+    #expect(StatusTable.lines(status, history: history).allSatisfy { $0.plain.count <= 79 })
+    #expect(BondMetrics.text(status).contains("causeway_bond_uptime_seconds"))
+  }
+
   @Test("a sparkline rises with the rate and forgets paths that left")
   func sparkline() {
     var history = StatusHistory()

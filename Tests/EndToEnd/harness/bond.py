@@ -151,10 +151,11 @@ class BondEnd(End):
 
 
 class WireGuardEnd(End):
-    """wireguard-go in `host`. `peers`: list of dicts with public, allowed, endpoint, psk, keepalive."""
+    """wireguard-go in `host`. `peers`: list of dicts with public, allowed, endpoint, psk, keepalive; `routed`: with routes for what is
+    allowed."""
 
-    def __init__(self, host: Host, keys: Keys, addresses: list[str], peers: list[dict], port: int | None = None, mtu: int = MTU, name: str | None = None):
-        self.host, self.name = host, name or unique_name("w")
+    def __init__(self, host: Host, keys: Keys, addresses: list[str], peers: list[dict], port: int | None = None, mtu: int = MTU, routed: bool = True):
+        self.host, self.name, self.routed = host, unique_name("w"), routed
         self.keys, self.addresses, self.peers, self.port, self.mtu = keys, addresses, peers, port, mtu
         self.start()
 
@@ -174,7 +175,7 @@ class WireGuardEnd(End):
             for address in self.addresses:
                 self.host.ip(f"addr add {address} dev {self.name}" + (" nodad" if ":" in address else ""))
             self.host.ip(f"link set {self.name} mtu {self.mtu} up")
-            for peer in self.peers:
+            for peer in self.peers if self.routed else []:
                 for prefix in peer["allowed"].replace(" ", "").split(","):
                     self.host.ip(f"route replace {prefix} dev {self.name}", check=False)
         except BaseException:

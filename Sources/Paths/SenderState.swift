@@ -1,0 +1,266 @@
+import CausewayBase
+
+/// What `PathSender` holds and does, in one value: each call of the class opens it once, and nothing in it is counted or shared.
+struct SenderState: ~Copyable {
+  /// Reordering is waited for at most so long, or one round trip, in nanoseconds.
+  static let reorderingLimit: UInt64 = 100_000_000
+
+  let id: PathID
+  private(set) var health: PathHealth
+  private(set) var roundTrip = RoundTripEstimator()
+  /// The peer's longest wait before it acknowledges (its PARAM), in nanoseconds.
+  var acknowledgementDelay = PathSender.initialAcknowledgementDelay {
+    didSet { acknowledgementDelay = min(acknowledgementDelay, PathSender.maximumAcknowledgementDelay) }
+  }
+  /// For `backup`: lower goes first.
+  var preference: UInt8 = 0
+  /// For `cfs`: 1...1000 fixes the share, 0 lets it be learned.
+  var weight: UInt16 = 0
+
+  private var detector = LossDetector()
+  private var capacity = CapacityEstimator()
+  private var pacer = Pacer()
+  /// Of what reordered packets took beyond the smoothed round trip, negated: a windowed maximum.
+  private var lateness = WindowedMinimum()
+  /// Full datagram of this path, for runs; grows to what is seen.
+  private var packetByteCount = 1468
+  private var budget = 64 * 1024
+  private var run = 1468
+  private var counterBase: UInt64 = 0
+  private var previousCounterBase: UInt64 = 0
+  private var anotherIsAlive = false
+
+  private var sentByteCount: UInt64 = 0
+  private var sentPacketCount: UInt64 = 0
+  private var acknowledgedByteCount: UInt64 = 0
+
+  init(id: PathID, at now: Instant) {
+    self.id = id
+    health = PathHealth(at: now)
+    retune()
+  }
+
+  // MARK: Settings
+
+  /// What a user or the peer says of the rate.
+  var rateLimit: RateLimit {
+    get { capacity.limit }
+    set {
+      capacity.limit = newValue
+      retune()
+    }
+  }
+
+  /// The datagram size that the path carries, with its outer headers. Bytes.
+  mutating func setPacketByteCount(_ byteCount: Int) {
+    packetByteCount = min(max(byteCount, 64), PathSender.runByteLimit)
+    retune()
+  }
+
+  // MARK: Sending
+
+  var state: PathState { health.state }
+  var inFlightByteCount: Int { detector.inFlightByteCount }
+  private var occupiedByteCount: Int { detector.inFlightByteCount &+ detector.suspendedByteCount }
+  var inFlightPacketCount: Int { detector.inFlightPacketCount }
+  /// Bytes that may be in flight.
+  var budgetByteCount: Int { budget }
+  /// When the pace allows the next run.
+  var nextSendTime: Instant { pacer.next }
+  /// Learned or fixed capacity, bytes per second.
+  var capacityBytesPerSecond: UInt64 { UInt64(capacity.rate) }
+  /// Bytes of one run: what the path carries in a millisecond, at least one packet, at most 45 and 64 KiB.
+  var runByteLimit: Int { run }
+
+  /// Whether pace and budget allow a run now. It does not ask for the state: with all paths down the caller may try one.
+  func canSend(at now: Instant) -> Bool { pacer.next <= now && occupiedByteCount < budget && detector.hasRoom }
+
+  /// Records one datagram that was handed to the socket.
+  /// - Parameters:
+  ///   - counter: Its transport counter on this path: ascending; skipped ones were never sent.
+  ///   - byteCount: All of it, outer headers included.
+  ///   - token: Names the packet in outcomes.
+  mutating func sent(counter: UInt64, byteCount: Int, token: UInt32, flags: SentFlags = [], at now: Instant) {
+    sentByteCount &+= UInt64(truncatingIfNeeded: byteCount)
+    sentPacketCount &+= 1
+    var flags = flags
+    if flags.isDisjoint(with: [.unacknowledged, .control]) {
+      let isIdle = pacer.isIdle(at: now)
+      if !isIdle || occupiedByteCount &+ byteCount &+ 2 &* run >= budget {
+        flags.insert(.limited)
+      } else if detector.inFlightByteCount == 0 {
+        capacity.resumed(at: now)
+      }
+    }
+    pacer.sent(byteCount, at: now)
+    detector.sent(counter: counterBase &+ counter, byteCount: byteCount, token: token, flags: flags, at: now)
+  }
+
+  /// New keys: counters start again at zero. Acknowledgements under the previous keys are still understood.
+  mutating func beginCounterSpace() {
+    previousCounterBase = counterBase
+    counterBase = detector.end
+  }
+
+  // MARK: Acknowledgements
+
+  /// Applies one path's block of an acknowledgement and finds losses.
+  /// - Parameters:
+  ///   - ranges: Counters that arrived, descending, not touching; the first ends with `largest`.
+  ///   - underPreviousKeys: The counters are those from before `beginCounterSpace`.
+  ///   - outcome: Tokens are appended.
+  /// - Throws: What is wrong with it; nothing has changed then.
+  mutating func receiveAcknowledgement(
+    _ acknowledgement: PathAcknowledgement, ranges: borrowing Span<CounterRange>, underPreviousKeys: Bool = false, at now: Instant,
+    into outcome: inout AcknowledgementOutcome
+  ) throws(AcknowledgementError) {
+    let base = underPreviousKeys ? previousCounterBase : counterBase
+    let end = underPreviousKeys ? counterBase : detector.end
+    guard ranges.count > 0, ranges[0].last == acknowledgement.largest else { throw .disordered }
+    guard acknowledgement.largest < end &- base else { throw .neverSent }
+    var amount = try detector.acknowledge(ranges, base: base, into: &outcome)
+    acknowledgedByteCount &+= UInt64(truncatingIfNeeded: amount.byteCount)
+    if let sentAt = amount.largestSentAt {
+      roundTrip.update(
+        now.nanoseconds &- sentAt, acknowledgementDelay: min(acknowledgement.delayNanoseconds, acknowledgementDelay), at: now)
+    }
+    if amount.overtakenSentAt > 0 { noteReordering(now.nanoseconds &- amount.overtakenSentAt, at: now) }
+    if amount.newestSentAt > 0 { health.acknowledged(sentAt: Instant(nanoseconds: amount.newestSentAt), at: now) }
+    detectLosses(at: now, &amount, into: &outcome)
+    let baseMoved = capacity.acknowledged(
+      amount, arrivalMicroseconds: acknowledgement.arrivalMicroseconds, congestionCount: acknowledgement.congestionCount, roundTrip, at: now
+    )
+    if baseMoved { roundTrip.forgetMinimum(at: now) }
+    retune()
+    observe()
+  }
+
+  /// Everything in flight, given up here for sending elsewhere.
+  mutating func takeAllInFlight(into outcome: inout AcknowledgementOutcome) {
+    detector.takeAll(into: &outcome)
+    observe()
+  }
+
+  // MARK: Health
+
+  mutating func probeSent(_ id: UInt32, at now: Instant) { health.probeSent(id, at: now) }
+
+  /// A probe came back on this path.
+  mutating func echoReceived(_ id: UInt32, at now: Instant) {
+    if let sample = health.echoReceived(id, at: now) {
+      roundTrip.update(sample, acknowledgementDelay: 0, at: now)
+      retune()
+    }
+    observe()
+  }
+
+  mutating func suspectedByPeer(at now: Instant) { health.suspectedByPeer(at: now) }
+  mutating func interfaceDown(at now: Instant) { health.interfaceDown(at: now) }
+  mutating func interfaceUp(at now: Instant) { health.interfaceUp(at: now) }
+
+  /// The next thing to do or tell, in order. A return to `normal` also lowers the estimate until it is seen to hold.
+  mutating func nextFact() -> PathFact? {
+    let fact = health.nextFact()
+    if case .changed(let change) = fact, change.to == .normal, change.from != .initializing {
+      capacity.returned(afterLoss: change.from == .lost, at: change.at)
+      if change.from == .lost { roundTrip.forgetMinimum(at: change.at) }
+      pacer.restart(at: change.at)
+      retune()
+    }
+    return fact
+  }
+
+  // MARK: Time
+
+  /// When `advance(to:)` is due: losses, suspicion, probes. The pace is `nextSendTime`.
+  var nextDeadline: Instant {
+    let loss = Instant(nanoseconds: detector.lossDeadlineNanoseconds)
+    return min(min(health.nextDeadline, loss), capacity.nextDeadline)
+  }
+
+  /// - Parameter anotherPathAlive: Whether another path could take over; without one, silence of data suspects nothing.
+  mutating func advance(to now: Instant, anotherPathAlive: Bool, into outcome: inout AcknowledgementOutcome) {
+    anotherIsAlive = anotherPathAlive
+    if detector.lossDeadlineNanoseconds <= now.nanoseconds {
+      var amount = AcknowledgedAmount()
+      detectLosses(at: now, &amount, into: &outcome)
+      capacity.lost(amount)
+    }
+    capacity.advance(to: now)
+    retune()
+    observe()
+    health.advance(to: now)
+  }
+
+  /// A packet came `age` after it was sent, overtaken by others: so much more is to be waited from now on (RACK's adaptive window, RFC
+  /// 8985 6.2, by measured time), within bounds.
+  private mutating func noteReordering(_ age: UInt64, at now: Instant) {
+    guard age > roundTrip.smoothed else { return }
+    let excess = (age &- roundTrip.smoothed) / 8 &* 9
+    lateness.update(-Int64(min(excess, max(roundTrip.smoothed, Self.reorderingLimit))), at: now)
+  }
+
+  private var reorderingDelay: UInt64 { lateness.isEmpty ? 0 : UInt64(-lateness.value) }
+
+  private mutating func detectLosses(
+    at now: Instant, _ amount: inout AcknowledgedAmount, into outcome: inout AcknowledgementOutcome
+  ) {
+    let scatter = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
+    let reordering = roundTrip.smoothed &+ max(scatter, reorderingDelay)
+    detector.detect(
+      at: now, reordering: reordering, timer: reordering &+ acknowledgementDelay &+ LossDetector.timerSlack, &amount, into: &outcome)
+  }
+
+  private mutating func observe() {
+    health.observe(roundTrip, silentSince: detector.silentSince, mayBeSuspected: anotherIsAlive)
+  }
+
+  private mutating func retune() {
+    pacer.setRate(capacity.pace)
+    let worth = Int(min(capacity.rate * PathSender.runNanoseconds / 1e9, Double(PathSender.runByteLimit)))
+    run = max(packetByteCount, min(worth, min(PathSender.runByteLimit, PathSender.runPacketLimit &* packetByteCount)))
+    budget = capacity.budget(roundTrip, lateness: reorderingDelay, runByteCount: run)
+  }
+
+  // MARK: Views
+
+  /// What a scheduler sees.
+  /// - Parameter isOpen: The path is validated and neither side has closed it or set it aside.
+  func view(isOpen: Bool) -> PathView {
+    var view = PathView()
+    view.isUsable = isOpen && health.state == .normal
+    view.preference = preference
+    view.weight = weight
+    view.nextSend = pacer.next
+    view.inFlightByteCount = detector.inFlightByteCount
+    view.roomByteCount = detector.hasRoom ? budget &- occupiedByteCount : 0
+    view.capacity = max(1, UInt64(capacity.rate))
+    view.smoothedRoundTrip = roundTrip.smoothed
+    view.oneWayDelay = capacity.oneWay.smoothed
+    view.hasOneWayDelay = capacity.oneWay.hasSample
+    view.loss = Float(capacity.losses.share)
+    view.runByteLimit = run
+    return view
+  }
+
+  /// For status and metrics.
+  var snapshot: PathSnapshot {
+    var snapshot = PathSnapshot(id: id, state: health.state, stateSince: health.stateSince)
+    snapshot.smoothedRoundTrip = roundTrip.hasSample ? roundTrip.smoothed : 0
+    snapshot.minimumRoundTrip = roundTrip.hasSample ? roundTrip.minimum : 0
+    snapshot.jitter = roundTrip.jitter
+    snapshot.loss = capacity.losses.share
+    snapshot.capacity = capacityBytesPerSecond
+    snapshot.deliveredRate = UInt64(max(0, min(capacity.delivered, CapacityEstimator.maximumRate)))
+    snapshot.queueing = UInt64(max(0, capacity.queue))
+    snapshot.inFlightByteCount = detector.inFlightByteCount
+    snapshot.budgetByteCount = budget
+    snapshot.sentByteCount = sentByteCount
+    snapshot.sentPacketCount = sentPacketCount
+    snapshot.acknowledgedByteCount = acknowledgedByteCount
+    snapshot.lostPacketCount = UInt64(detector.lostCount)
+    snapshot.spuriousPacketCount = UInt64(detector.spuriousCount)
+    snapshot.isStarting = capacity.isStarting
+    return snapshot
+  }
+}
