@@ -72,7 +72,15 @@ public struct TCPPathInfo: Equatable, Sendable, BitwiseCopyable {
     Self.prepare(descriptor)
   }
 
-  deinit { _ = Glibc.close(descriptor) }
+  deinit { if isOwned { _ = Glibc.close(descriptor) } }
+
+  private var isOwned = true
+
+  /// Gives the descriptor away: this object must not be used any more.
+  public func release() -> CInt {
+    isOwned = false
+    return descriptor
+  }
 
   /// BBR keeps its rate under random loss, where CUBIC would starve the path and an inner TCP above it.
   private static func prepare(_ fd: CInt) {

@@ -84,9 +84,12 @@ extension PacketThread {
   }
 
   private func socketNumber(for binding: PathConfiguration.Binding, isIPv6: Bool) -> Int? {
-    if let known = sockets.firstIndex(where: { $0.binding == binding && $0.isIPv6 == isIPv6 }) {
+    // Answers to what goes out by a shared socket come in on any thread: only the first thread's ways use it.
+    let isOwn = binding != .any || plan.configuration.shard > 0
+    let places = sockets.indices.dropFirst(isOwn ? Int(Self.listenerCount) : 0)
+    if let known = places.first(where: { sockets[$0].binding == binding && sockets[$0].isIPv6 == isIPv6 }) {
       if sockets[known].socket != nil { return known }
-      guard binding != .any else { return nil }
+      guard isOwn else { return nil }
       guard let socket = boundSocket(binding, isIPv6) else { return nil }
       sockets[known].socket = socket
       try? poll.register(socket.descriptor, tag: Tag.socket + UInt64(known))

@@ -13,7 +13,7 @@ extension PacketThread {
   /// Connects a TCP uplink whose far end is known, unless it stands, is under way, or has to wait.
   func connectStream(_ place: Int, _ now: Instant) {
     let state = uplinks[place]
-    guard state.plan.transport == .tcp, let address = state.address else { return }
+    guard state.plan.transport == .tcp, let address = state.address, engine.opensPaths(to: state.peer) else { return }
     if let old = streams[state.stream] {
       if old.remote == address { return }
       closeStream(old, now, retries: false)
@@ -103,22 +103,29 @@ extension PacketThread {
   func acceptStreams(_ index: Int, _ now: Instant) {
     guard index < streams.listeners.count else { return }
     for _ in 0..<StreamSet.acceptLimit {
-      guard let (socket, remote) = streams.listeners[index].accept() else { break }
-      guard let number = streams.takeNumber() else {
-        streams.figures.refusals &+= 1
-        continue
-      }
-      if let evicted = streams.admission.admit(number, from: remote, at: now), let connection = streams[evicted] {
-        streams.figures.evictions &+= 1
-        closeStream(connection, now, retries: false)
-      }
-      let connection = StreamConnection(number, socket, remote, uplink: nil, deadline: .distantFuture)
-      streams.insert(connection)
-      do throws(SystemError) { try poll.register(socket.descriptor, tag: Tag.socket + UInt64(number)) } catch {
-        closeStream(connection, now, retries: false)
-      }
+      guard let (socket, remote) = streams.listeners[index].accept() else { return }
+      _ = addStranger(socket, remote, now)
     }
+  }
+
+  /// An accepted connection, within what strangers may have.
+  func addStranger(_ socket: TCPPathSocket, _ remote: DatagramAddress, _ now: Instant) -> StreamConnection? {
+    guard let number = streams.takeNumber() else {
+      streams.figures.refusals &+= 1
+      return nil
+    }
+    if let evicted = streams.admission.admit(number, from: remote, at: now), let connection = streams[evicted] {
+      streams.figures.evictions &+= 1
+      closeStream(connection, now, retries: false)
+    }
+    let connection = StreamConnection(number, socket, remote, uplink: nil, deadline: .distantFuture)
+    streams.insert(connection)
     updateStreamDeadline()
+    do throws(SystemError) { try poll.register(socket.descriptor, tag: Tag.socket + UInt64(number)) } catch {
+      closeStream(connection, now, retries: false)
+      return nil
+    }
+    return connection
   }
 
   // MARK: Events
@@ -157,10 +164,7 @@ extension PacketThread {
       switch connection.receive() {
       case .bytes:
         figures.receives &+= 1
-        guard takeMessages(connection, now) else {
-          streams.figures.violations &+= 1
-          return closeStream(connection, now)
-        }
+        guard readStream(connection, now) else { return }
       case .wouldBlock: return
       case .end, .failed: return closeStream(connection, now)
       }
@@ -168,6 +172,38 @@ extension PacketThread {
   }
 
   /// Hands over what is whole.
+  /// - Returns: False when the connection is not ours any more.
+  @discardableResult
+  func readStream(_ connection: StreamConnection, _ now: Instant) -> Bool {
+    guard takeMessages(connection, now) else {
+      if streams[connection.number] === connection {
+        streams.figures.violations &+= 1
+        closeStream(connection, now)
+      }
+      return false
+    }
+    return true
+  }
+
+  /// An accepted connection's first message names the path, and that its thread.
+  /// - Returns: Whether this thread goes on with it.
+  private func keepsStream(_ connection: StreamConnection, _ message: Range<Int>, _ now: Instant) -> Bool {
+    guard plan.configuration.shardCount > 1, connection.uplink == nil else { return true }
+    guard let index = connection.receiverIndex(of: message) else { return true }  // a handshake message: the first thread's
+    guard let target = engine.shard(forReceiver: index) else { return false }
+    guard target != plan.configuration.shard else { return true }
+    let input = connection.takeInput()
+    streams.admission.remove(connection.number)
+    poll.deregister(connection.socket.descriptor)
+    streams.remove(connection)
+    let descriptor = connection.socket.release()
+    if !hand(.stream(descriptor: descriptor, remote: connection.remote, input: input), to: target) {
+      _ = TCPPathSocket(adopting: descriptor)  // closes it
+    }
+    updateStreamDeadline()
+    return false
+  }
+
   /// - Returns: False when the connection may live no longer.
   private func takeMessages(_ connection: StreamConnection, _ now: Instant) -> Bool {
     var offset = 0
@@ -183,6 +219,7 @@ extension PacketThread {
         flushDeliveries()
         return false
       case .message(let range):
+        if !connection.framing.isAuthenticated, !keepsStream(connection, range, now) { return false }
         figures.receivedDatagrams &+= 1
         engine.verdict = .dropped
         // SAFETY: the range lies within the input, which stays until the deliveries are written.

@@ -16,6 +16,7 @@ struct PacketThreadPlan: Sendable {
   var addresses: [IPAddress]
   var mark: UInt32
   var sharesPort: Bool
+  var rings: ThreadRings
 }
 
 /// One thread of the packet child: a TUN queue, sockets and an engine. No lock, no task, no allocation for a packet; the control thread
@@ -31,6 +32,8 @@ struct PacketThreadPlan: Sendable {
   static let receiveLimit = 4
   /// Runs sent in a turn before the device and the sockets are looked at again.
   static let sendLimit = 64
+  /// Listening sockets, the first in the table: one of each family.
+  static let listenerCount: UInt32 = 2
   static let wallClockInterval: UInt64 = 1_000_000_000
 
   enum Tag {
@@ -38,6 +41,8 @@ struct PacketThreadPlan: Sendable {
     static let mailbox: UInt64 = 1
     /// Of TCP; one for each family.
     static let listener: UInt64 = 2
+    /// From another thread, by its number.
+    static let ring: UInt64 = 16
     static let socket: UInt64 = 1 << 32
   }
 
@@ -98,7 +103,9 @@ struct PacketThreadPlan: Sendable {
     unsafe readBuffer = .allocate(capacity: TUNDevice.readByteCount)
     unsafe runBuffer = .allocate(capacity: BondEngine.runByteCapacity)
     try openListeners()
+    steerListeners()
     try openStreamListeners()
+    try registerRings()
     try poll.register(device.descriptor, tag: Tag.device)
     try poll.register(commands.descriptor, tag: Tag.mailbox)
   }
@@ -122,6 +129,7 @@ struct PacketThreadPlan: Sendable {
         case Tag.device: readDevice(now)
         case Tag.mailbox: takeCommands(now)
         case Tag.listener, Tag.listener + 1: acceptStreams(Int(ready.tag - Tag.listener), now)
+        case Tag.ring..<Tag.socket: takeRing(Int(ready.tag - Tag.ring), now)
         case _ where ready.tag >= Tag.socket + UInt64(StreamNumbers.first):
           streamReady(UInt32(truncatingIfNeeded: ready.tag &- Tag.socket), ready.interest, now)
         default:
@@ -134,6 +142,7 @@ struct PacketThreadPlan: Sendable {
       flushDeliveries()
       send(now)
       if !engine.events.isEmpty { takeEvents(now) }
+      if engine.hasNews { passNews() }
     }
     report(.stopped)
   }
@@ -168,10 +177,11 @@ struct PacketThreadPlan: Sendable {
       if count <= 0 { return }
       figures.deviceReads &+= 1
       guard count > VirtioHeader.byteCount else { continue }
+      byteCount += count
+      if engine.handsOver, unsafe handOver(readBuffer, count) { continue }
       let header = unsafe VirtioHeader(Span(_unsafeStart: UnsafePointer(readBuffer), count: VirtioHeader.byteCount))
       var packet = unsafe MutableSpan(_unsafeStart: readBuffer + VirtioHeader.byteCount, count: count - VirtioHeader.byteCount)
       engine.offer(&packet, header, at: now)
-      byteCount += count
       if byteCount >= Self.readByteLimit { return }
     }
   }
@@ -281,6 +291,8 @@ struct PacketThreadPlan: Sendable {
         snapshot.drops = engine.dropList
         snapshot.streams = streams.figures
         report(.snapshot(request, snapshot))
+      case .share(let share): take(share, now)
+      case .needHandshake(let id, let promptly): engine.needHandshake(id, promptly: promptly, at: now)
       case .networkChanged(let changes): networkChanged(changes, now)
       case .stop: isStopping = true
       }

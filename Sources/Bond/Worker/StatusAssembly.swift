@@ -70,6 +70,7 @@ struct StatusAssembly {
       drops["socketBuffer", default: 0] += part.socketDrops
       drops["sendFailed", default: 0] += part.sendFailures
       drops["device", default: 0] += part.deviceDrops
+      drops["handOver", default: 0] += part.shards.handOverDrops
       drops["streamViolation", default: 0] += part.streams.violations
       drops["streamEvicted", default: 0] += part.streams.evictions
       drops["streamRefused", default: 0] += part.streams.refusals

@@ -87,6 +87,30 @@ import CausewayLinuxIO
     if inputCount > 0, offset > 0 { unsafe input.update(from: input + offset, count: inputCount) }
   }
 
+  /// What came in on another thread that had the connection first.
+  func preload(_ bytes: [UInt8]) {
+    precondition(bytes.count <= inputCapacity - inputCount, "a stranger's input fits")
+    for byte in bytes {
+      // SAFETY: checked above.
+      unsafe input[inputCount] = byte
+      inputCount += 1
+    }
+  }
+
+  /// All input so far, for another thread.
+  func takeInput() -> [UInt8] {
+    defer { inputCount = 0 }
+    // SAFETY: `inputCount` bytes were received.
+    return unsafe Array(UnsafeBufferPointer(start: input, count: inputCount))
+  }
+
+  /// The receiver index of a transport message; nil for another one.
+  func receiverIndex(of message: Range<Int>) -> UInt32? {
+    // SAFETY: the range is of the input.
+    let bytes = unsafe Span<UInt8>(_unsafeStart: UnsafePointer(input + message.lowerBound), count: message.count)
+    return TransportHeader(bytes)?.receiver
+  }
+
   /// From now on messages may have any length. The input moves.
   func authenticate() {
     framing.authenticate()

@@ -9,6 +9,8 @@ extension BondEngine {
   /// Adds a peer, or changes one that is there: allowed IPs, keep-alive and uplinks. Uplinks keep their paths when their settings are
   /// the same but for weight, rates and preference.
   public func setPeer(_ id: PeerID, _ settings: PeerSettings, at now: Instant) throws(PeerError) {
+    var settings = settings
+    if configuration.shard != 0 { settings.persistentKeepalive = nil }  // the first thread's part
     if let peer = peers[id] {
       peer.change(settings, at: now)
     } else {
@@ -22,6 +24,7 @@ extension BondEngine {
     for network in settings.allowedIPs { allowedIPs.insert(network, for: id) }
     for peer in peerOrder { peer.allowedSource.forget() }
     peers[id]?.activate()
+    updateHandOver()
   }
 
   public func removePeer(_ id: PeerID) {

@@ -1,5 +1,5 @@
 public import CausewayBase
-public import CausewayPaths
+import CausewayPaths
 
 // Paths over TCP: a connection ends and another takes its place; path ids and counters go on.
 

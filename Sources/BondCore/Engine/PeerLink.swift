@@ -39,6 +39,12 @@ final class PeerLink {
   /// Handshake messages on their way out, each on its own route.
   var pendingHandshakes: [PendingHandshake] = []
   var keepalivePending = false
+  // For other threads: see BondEngine+Shards.
+  var sharedKeys: [SessionKeys] = []
+  /// The session that the peer is known to have, by our index.
+  var settledIndex: UInt32?
+  var resets: UInt32 = 0
+  var neededAt = Instant.zero
 
   // MARK: What the peer is
   var kind = PeerKind.unknown
