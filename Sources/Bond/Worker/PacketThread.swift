@@ -278,15 +278,17 @@ struct PacketThreadPlan: Sendable {
   }
 
   private func send(_ now: Instant) {
-    hasMoreToSend = false
     var now = now
-    for _ in 0..<Self.sendLimit {
-      guard let run = unsafe engine.nextRun(into: runBuffer, capacity: BondEngine.runByteCapacity, at: now) else { return }
+    var count = 0
+    while count < Self.sendLimit {
+      guard let run = unsafe engine.nextRun(into: runBuffer, capacity: BondEngine.runByteCapacity, at: now) else { break }
       send(run, now)
-      spinUntil = engine.shortestRoundTrip < Self.spinRoundTrip ? Instant(nanoseconds: now.nanoseconds &+ Self.spinTime) : .zero
       now = SystemClock.now  // encrypting a run takes long enough to matter for a round trip of 100 µs
+      count &+= 1
     }
-    hasMoreToSend = true
+    hasMoreToSend = count == Self.sendLimit
+    guard count > 0 else { return }
+    spinUntil = engine.shortestRoundTrip < Self.spinRoundTrip ? Instant(nanoseconds: now.nanoseconds &+ Self.spinTime) : .zero
   }
 
   private func send(_ run: OutgoingRun, _ now: Instant) {
