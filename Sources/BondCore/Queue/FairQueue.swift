@@ -15,6 +15,10 @@ package import CausewayBase
     package let slot: PacketSlot
     /// Its flow began a moment ago, or the packet is marked urgent.
     package let isSparse: Bool
+    /// Its flow sent much within the last second: a packet that finds nothing before it is no beginning.
+    package let isBulk: Bool
+    /// And hardly anything just now.
+    package let isQuiet: Bool
   }
 
   private enum Place: UInt8 { case none, urgent, new, old }
@@ -26,6 +30,7 @@ package import CausewayBase
     var next: UInt16 = 0
     var place = Place.none
     var control = CoDel()
+    var meter = FlowMeter()
   }
 
   /// Flows in order of service, linked by `Flow.next`. Holds flow numbers; `count` tells empty from flow 0.
@@ -138,7 +143,10 @@ package import CausewayBase
     // SAFETY: `choose` gives a flow with a packet.
     let slot = unsafe flows[chosen].first
     let isSparse = unsafe flows[chosen].place != .old
-    return Head(slot: slot, isSparse: isSparse || pool[slot].flags.contains(.urgent))
+    let meter = unsafe flows[chosen].meter
+    return Head(
+      slot: slot, isSparse: isSparse || pool[slot].flags.contains(.urgent), isBulk: meter.isTransfer(at: now),
+      isQuiet: meter.isQuietTransfer(at: now))
   }
 
   /// The next packet; its slot is the caller's.
@@ -150,6 +158,7 @@ package import CausewayBase
     let slot = removeFirst(of: index)
     let info = pool[slot]
     unsafe flows[index].deficit &-= Int32(truncatingIfNeeded: info.length)
+    unsafe flows[index].meter.add(info.length, at: now)
     chosen = -1
     counters.dequeued &+= 1
     let sojourn = now.nanoseconds(since: info.enqueuedAt)
