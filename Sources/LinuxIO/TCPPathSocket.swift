@@ -72,7 +72,15 @@ public struct TCPPathInfo: Equatable, Sendable, BitwiseCopyable {
     Self.prepare(descriptor)
   }
 
-  deinit { _ = Glibc.close(descriptor) }
+  deinit { if isOwned { _ = Glibc.close(descriptor) } }
+
+  private var isOwned = true
+
+  /// Gives the descriptor away: this object must not be used any more.
+  public func release() -> CInt {
+    isOwned = false
+    return descriptor
+  }
 
   /// BBR keeps its rate under random loss, where CUBIC would starve the path and an inner TCP above it.
   private static func prepare(_ fd: CInt) {
@@ -135,6 +143,14 @@ public struct TCPPathInfo: Equatable, Sendable, BitwiseCopyable {
   @unsafe public func send(_ bytes: UnsafePointer<UInt8>, count: Int) -> Transfer {
     Self.transfer(unsafe shim_send(descriptor, bytes, count, 0))
   }
+
+  /// Writes what the kernel takes of several pieces, in order. At most `pieceLimit`; SIGPIPE must be ignored.
+  @unsafe public func send(_ pieces: UnsafePointer<MemoryPiece>, count: Int) -> Transfer {
+    Self.transfer(unsafe shim_write_pieces(descriptor, pieces, CInt(count)))
+  }
+
+  /// Pieces that one call takes (IOV_MAX).
+  public static let pieceLimit = 1024
 
   private static func transfer(_ result: Int) -> Transfer {
     if result >= 0 { return .bytes(result) }

@@ -19,6 +19,8 @@ package final class BondWorker {
   private let loop: EventLoop
   private var channel: WorkerChannel!
   private var threads: [RunningThread] = []
+  private var plans: [PacketThreadPlan] = []
+  private var isStopping = false
   private var configuration = WorkerConfiguration()
   private var peerIDs: [PeerKey: PeerID] = [:]
   private var nextPeerID: UInt32 = 1
@@ -53,6 +55,21 @@ package final class BondWorker {
     var thread: Thread?
     var registration: EventLoop.Registration?
     var udpPort: UInt16 = 0
+    /// Commands that found the mailbox full, oldest first.
+    private var backlog: [ThreadCommand] = []
+
+    /// In order, and none is lost: state of other threads goes this way.
+    func tell(_ command: ThreadCommand) {
+      backlog.append(command)
+      flush()
+    }
+
+    func flush() {
+      guard !backlog.isEmpty else { return }
+      let count = backlog.firstIndex { !commands.send($0) } ?? backlog.count
+      backlog.removeFirst(count)
+    }
+
     init() throws(SystemError) {
       commands = try Mailbox(capacity: BondWorker.mailboxCapacity)
       reports = try Mailbox(capacity: BondWorker.mailboxCapacity)
@@ -105,7 +122,8 @@ package final class BondWorker {
   }
 
   private func stop() {
-    for thread in threads { _ = thread.commands.send(.stop) }
+    isStopping = true
+    for thread in threads { thread.tell(.stop) }
     for thread in threads { thread.thread?.join() }
     loop.stop()
   }
@@ -119,7 +137,12 @@ package final class BondWorker {
     let identity = StaticIdentity(privateKey: privateKey)
     let bootID: UInt64 = SecretKey(randomByteCount: 8).bytes.littleEndian(at: 0)
     try dropPrivileges(keeping: configuration.privileges)
+    let rings = try ThreadRings.make(configuration.queueCount)
     for index in 0..<configuration.queueCount {
+      let running = try RunningThread()
+      threads.append(running)
+      running.registration = try loop.register(
+        running.reports.descriptor, ReportHandler(worker: self, index: index), levelTriggered: true)
       var engine = EngineConfiguration(identity: identity, bootID: bootID)
       engine.innerMTU = configuration.mtu
       engine.scheduler = SchedulerKind(rawValue: configuration.scheduler.rawValue) ?? .auto
@@ -132,39 +155,50 @@ package final class BondWorker {
       if timestamp.count == TAI64N.byteCount { engine.greatestSentTimestamp = TAI64N(timestamp.span) }
       let plan = PacketThreadPlan(
         configuration: engine, tunDescriptor: WorkerConfiguration.firstQueueDescriptor + CInt(index),
-        listenPort: index == 0 ? configuration.listenPort ?? 0 : threads[0].udpPort, listenAddress: configuration.listenAddress,
-        addresses: configuration.addresses, mark: configuration.firewallMark, sharesPort: configuration.queueCount > 1)
-      let running = try RunningThread()
-      threads.append(running)
-      let handler = ReportHandler(worker: self, index: index)
-      running.registration = try loop.register(running.reports.descriptor, handler, levelTriggered: true)
-      let (commands, reports) = (running.commands, running.reports)
-      running.thread = try Thread(name: "packets \(index)") {
-        do {
-          try PacketThread(plan, commands: commands, reports: reports).run()
-        } catch {
-          _ = reports.send(.failed("\(error)"))
-        }
-      }
+        listenPort: configuration.listenPort ?? 0, listenAddress: configuration.listenAddress,
+        listenTCPPort: index == 0 ? configuration.listenTCPPort : nil, addresses: configuration.addresses,
+        mark: configuration.firewallMark, sharesPort: configuration.queueCount > 1, rings: rings[index])
+      plans.append(plan)
     }
+    try startThread(0)
     applyPeers()
     monitor = try? MonitorHandler(loop) { [unowned self] changes in
-      for thread in self.threads { _ = thread.commands.send(.networkChanged(changes)) }
+      for thread in self.threads { thread.tell(.networkChanged(changes)) }
     }
+  }
+
+  /// One after the other: the kernel numbers sockets of a port in the order of their binds, and the first may choose the port.
+  private func startThread(_ index: Int) throws(SystemError) {
+    var plan = plans[index]
+    if index > 0 { plan.listenPort = threads[0].udpPort }
+    let (ready, commands, reports) = (plan, threads[index].commands, threads[index].reports)
+    threads[index].thread = try Thread(name: "packets \(index)") {
+      do {
+        try PacketThread(ready, commands: commands, reports: reports).run()
+      } catch {
+        _ = reports.send(.failed("\(error)"))
+      }
+    }
+  }
+
+  private func started(_ index: Int, _ port: UInt16) throws(SystemError) {
+    threads[index].udpPort = port
+    guard index + 1 < threads.count else { return becameReady() }
+    try startThread(index + 1)
   }
 
   private func reload(_ new: WorkerConfiguration) {
     configuration = new
     applyPeers()
     let kind = SchedulerKind(rawValue: new.scheduler.rawValue) ?? .auto
-    for thread in threads { _ = thread.commands.send(.setScheduler(kind)) }
+    for thread in threads { thread.tell(.setScheduler(kind)) }
     channel.send(.reloaded(""))
   }
 
   private func applyPeers() {
     let wanted = Set(configuration.peers.map(\.publicKey))
     for (key, id) in peerIDs where !wanted.contains(key) {
-      for thread in threads { _ = thread.commands.send(.removePeer(id)) }
+      for thread in threads { thread.tell(.removePeer(id)) }
       for lookup in lookupTimers.keys where lookup.peer == id { lookupTimers[lookup] = nil }
       peerIDs[key] = nil
     }
@@ -174,12 +208,12 @@ package final class BondWorker {
       var settings = PeerSettings(peer)
       settings.uplinks = places.map { UplinkSettings($0) }
       let plans = places.map { UplinkPlan($0.path) }
-      for thread in threads { _ = thread.commands.send(.setPeer(id, settings, plans)) }
+      for thread in threads { thread.tell(.setPeer(id, settings, plans)) }
       for (index, plan) in plans.enumerated() where plan.address == nil && !places[index].isRemoved {
         look(LookupKey(peer: id, uplink: index), plan)
       }
       if peer.initiates || peer.persistentKeepalive > 0 || peer.paths.count > 1 {
-        for thread in threads { _ = thread.commands.send(.connect(id)) }
+        threads[0].tell(.connect(id))  // handshakes are the first thread's
       }
     }
   }
@@ -216,7 +250,7 @@ package final class BondWorker {
     lookups[key] = resolver.resolve(plan.host, port: plan.port, deadline: loop.now + .seconds(10), on: loop) { [unowned self] result in
       self.lookups[key] = nil
       if case .success(let addresses) = result, let address = addresses.compactMap(\.datagram).first {
-        for thread in self.threads { _ = thread.commands.send(.resolved(key.peer, uplink: key.uplink, address)) }
+        for thread in self.threads { thread.tell(.resolved(key.peer, uplink: key.uplink, address)) }
         return
       }
       self.log(isWarning: true, "cannot look up \(plan.host): trying again in 10 s")
@@ -236,11 +270,14 @@ package final class BondWorker {
   // MARK: Reports
 
   fileprivate func takeReports(_ index: Int) {
+    for thread in threads { thread.flush() }
     while let report = threads[index].reports.receive() {
       switch report {
       case .started(let port):
-        threads[index].udpPort = port
-        if threads.allSatisfy({ $0.udpPort != 0 }) { becameReady() }
+        guard !isStopping else { continue }
+        do throws(SystemError) { try started(index, port) } catch { fail("\(error)") }
+      case .share(let share): for thread in threads.dropFirst() { thread.tell(.share(share)) }
+      case .needsHandshake(let id, let promptly): threads[0].tell(.needHandshake(id, promptly: promptly))
       case .failed(let text): fail(text)
       case .event(let event): handle(event)
       case .log(let line): log(isWarning: line.isWarning, line.text)
@@ -315,7 +352,7 @@ package final class BondWorker {
     let request = nextSnapshot
     nextSnapshot &+= 1
     pendingStatus[request] = PendingStatus(deliver: deliver, left: threads.count, parts: [])
-    for thread in threads { _ = thread.commands.send(.snapshot(request)) }
+    for thread in threads { thread.tell(.snapshot(request)) }
   }
 
   private func collect(_ request: UInt32, _ snapshot: ThreadSnapshot) {

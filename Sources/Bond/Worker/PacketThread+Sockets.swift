@@ -58,10 +58,13 @@ extension PacketThread {
     let known = uplinks.filter { $0.peer == id }
     uplinks.removeAll { $0.peer == id }
     for (index, plan) in plans.enumerated() {
-      let address = plan.address ?? known.first { $0.plan == plan }?.address
-      uplinks.append(UplinkState(peer: id, index: index, plan: plan, address: address))
-      connectUplink(uplinks.count - 1, now)
+      var state = UplinkState(peer: id, index: index, plan: plan)
+      if let same = known.first(where: { $0.plan == plan && $0.index == index }) { state = same }
+      state.address = plan.address ?? known.first { $0.plan == plan }?.address
+      uplinks.append(state)
     }
+    closeStrayStreams(now)
+    for place in uplinks.indices where uplinks[place].peer == id { connectUplink(place, now) }
   }
 
   func resolved(_ id: PeerID, _ uplink: Int, _ address: DatagramAddress, _ now: Instant) {
@@ -73,16 +76,20 @@ extension PacketThread {
   /// Gives the engine a route for an uplink whose far end is known, over its own socket or one that listens.
   func connectUplink(_ place: Int, _ now: Instant) {
     let state = uplinks[place]
-    guard state.plan.transport == .udp, let address = state.address else { return }
+    if state.plan.transport == .tcp { return connectStream(place, now) }
+    guard let address = state.address else { return }
     let isIPv6 = address.family == .ipv6
     guard let number = socketNumber(for: state.plan.binding, isIPv6: isIPv6) else { return }
     engine.setUplink(state.index, of: state.peer, route: Route(socket: UInt32(number), remote: address), at: now)
   }
 
   private func socketNumber(for binding: PathConfiguration.Binding, isIPv6: Bool) -> Int? {
-    if let known = sockets.firstIndex(where: { $0.binding == binding && $0.isIPv6 == isIPv6 }) {
+    // Answers to what goes out by a shared socket come in on any thread: only the first thread's ways use it.
+    let isOwn = binding != .any || plan.configuration.shard > 0
+    let places = sockets.indices.dropFirst(isOwn ? Int(Self.listenerCount) : 0)
+    if let known = places.first(where: { sockets[$0].binding == binding && sockets[$0].isIPv6 == isIPv6 }) {
       if sockets[known].socket != nil { return known }
-      guard binding != .any else { return nil }
+      guard isOwn else { return nil }
       guard let socket = boundSocket(binding, isIPv6) else { return nil }
       sockets[known].socket = socket
       try? poll.register(socket.descriptor, tag: Tag.socket + UInt64(known))
@@ -113,6 +120,10 @@ extension PacketThread {
   /// Sockets whose interface or address went are made anew when it is back.
   func networkChanged(_ changes: [NetworkChange], _ now: Instant) {
     for place in uplinks.indices {
+      if uplinks[place].plan.transport == .tcp {
+        connectUplink(place, now)
+        continue
+      }
       let binding = uplinks[place].plan.binding
       guard binding != .any, let address = uplinks[place].address else { continue }
       let isIPv6 = address.family == .ipv6

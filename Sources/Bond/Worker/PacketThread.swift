@@ -11,9 +11,12 @@ struct PacketThreadPlan: Sendable {
   var tunDescriptor: CInt
   var listenPort: UInt16
   var listenAddress: IPAddress?
+  /// nil: no TCP paths come in.
+  var listenTCPPort: UInt16?
   var addresses: [IPAddress]
   var mark: UInt32
   var sharesPort: Bool
+  var rings: ThreadRings
 }
 
 /// One thread of the packet child: a TUN queue, sockets and an engine. No lock, no task, no allocation for a packet; the control thread
@@ -29,12 +32,22 @@ struct PacketThreadPlan: Sendable {
   static let receiveLimit = 2
   /// Runs sent in a turn before the device and the sockets are looked at again.
   static let sendLimit = 64
+  /// Listening sockets, the first in the table: one of each family.
+  static let listenerCount: UInt32 = 2
   /// The wall clock may be slewed by half a millisecond a second; arrival times must be better than that.
   static let wallClockInterval: UInt64 = 100_000_000
+  /// On a machine or a link where an answer takes less than `spinRoundTrip`, the thread looks for it so long before it sleeps: waking an
+  /// idle processor takes longer than the answer. Nanoseconds.
+  static let spinRoundTrip: UInt64 = 400_000
+  static let spinTime: UInt64 = 100_000
 
   enum Tag {
     static let device: UInt64 = 0
     static let mailbox: UInt64 = 1
+    /// Of TCP; one for each family.
+    static let listener: UInt64 = 2
+    /// From another thread, by its number.
+    static let ring: UInt64 = 16
     static let socket: UInt64 = 1 << 32
   }
 
@@ -46,6 +59,7 @@ struct PacketThreadPlan: Sendable {
   var merger: SegmentMerger
   var sockets: [OpenSocket] = []
   var uplinks: [UplinkState] = []
+  var streams = StreamSet()
   let commands: Mailbox<ThreadCommand>
   let reports: Mailbox<ThreadReport>
   private let readBuffer: UnsafeMutablePointer<UInt8>
@@ -70,6 +84,13 @@ struct PacketThreadPlan: Sendable {
     var index: Int
     var plan: UplinkPlan
     var address: DatagramAddress?
+    // A TCP uplink's connection, or 0, and when to try the next one.
+    var stream: UInt32 = 0
+    var backoff = ReconnectBackoff()
+    var retryAt = Instant.distantFuture
+    /// The last connection ended before anything authentic came.
+    var wasRefused = false
+    var isFailing = false
   }
 
   init(_ plan: PacketThreadPlan, commands: Mailbox<ThreadCommand>, reports: Mailbox<ThreadReport>) throws {
@@ -87,6 +108,9 @@ struct PacketThreadPlan: Sendable {
     unsafe readBuffer = .allocate(capacity: TUNDevice.readByteCount)
     unsafe runBuffer = .allocate(capacity: BondEngine.runByteCapacity)
     try openListeners()
+    steerListeners()
+    try openStreamListeners()
+    try registerRings()
     try poll.register(device.descriptor, tag: Tag.device)
     try poll.register(commands.descriptor, tag: Tag.mailbox)
   }
@@ -101,36 +125,63 @@ struct PacketThreadPlan: Sendable {
     setWallClock(now)
     report(.started(udpPort: listenPort))
     while !isStopping {
-      let count = poll.wait(until: hasMoreToSend ? now : engine.nextDeadline, now: now)
-      now = SystemClock.now
+      let count = waitForWork(&now)
       if now.nanoseconds(since: wallClockSetAt) > Self.wallClockInterval { setWallClock(now) }
       for index in 0..<count {
         let ready = poll[index]
         switch ready.tag {
         case Tag.device: readDevice(now)
         case Tag.mailbox: takeCommands(now)
+        case Tag.listener, Tag.listener + 1: acceptStreams(Int(ready.tag - Tag.listener), now)
+        case Tag.ring..<Tag.socket: takeRing(Int(ready.tag - Tag.ring), now)
+        case _ where ready.tag >= Tag.socket + UInt64(StreamNumbers.first):
+          streamReady(UInt32(truncatingIfNeeded: ready.tag &- Tag.socket), ready.interest, now)
         default:
           let number = Int(ready.tag &- Tag.socket)
-          if ready.interest.contains(.write) { unblock(number) }
           receive(number, now)
         }
       }
       // Decrypting what came took up to milliseconds, which must not count as the path's delay.
       now = SystemClock.now
       if engine.nextDeadline <= now { engine.advance(to: now) }
+      if streams.deadline <= now { advanceStreams(now) }
       flushDeliveries()
       send(now)
-      if !engine.events.isEmpty { engine.drainEvents { self.report(.event($0)) } }
+      if !engine.events.isEmpty { takeEvents(now) }
+      if engine.hasNews { passNews() }
     }
     report(.stopped)
   }
 
   /// The last turn stopped at its limit.
-  private var hasMoreToSend = false
+  var hasMoreToSend = false
+  /// Until when an answer to what was sent may come so soon that sleeping costs more than looking.
+  private var spinUntil = Instant.zero
+
+  /// Waits until a descriptor is ready or a deadline has come; leaves the time of waking in `now`.
+  private func waitForWork(_ now: inout Instant) -> Int {
+    let deadline = hasMoreToSend ? now : min(engine.nextDeadline, streams.deadline)
+    while now < spinUntil, now < deadline {
+      let count = poll.wait(until: now, now: now)
+      now = SystemClock.now
+      if count > 0 { return count }
+      ProcessLimits.yield()
+    }
+    let count = poll.wait(until: deadline, now: now)
+    now = SystemClock.now
+    return count
+  }
 
   private func setWallClock(_ now: Instant) {
     wallClockSetAt = now
     engine.unixOffset = SystemClock.unixNanoseconds &- now.nanoseconds
+  }
+
+  private func takeEvents(_ now: Instant) {
+    engine.drainEvents {
+      if case .closeStream(let number) = $0 { streams.closing.append(number) } else { report(.event($0)) }
+    }
+    if !streams.closing.isEmpty { closeNamedStreams(now) }
   }
 
   func report(_ report: ThreadReport) {
@@ -148,10 +199,11 @@ struct PacketThreadPlan: Sendable {
       if count <= 0 { return }
       figures.deviceReads &+= 1
       guard count > VirtioHeader.byteCount else { continue }
+      byteCount += count
+      if engine.handsOver, unsafe handOver(readBuffer, count) { continue }
       let header = unsafe VirtioHeader(Span(_unsafeStart: UnsafePointer(readBuffer), count: VirtioHeader.byteCount))
       var packet = unsafe MutableSpan(_unsafeStart: readBuffer + VirtioHeader.byteCount, count: count - VirtioHeader.byteCount)
       engine.offer(&packet, header, at: now)
-      byteCount += count
       if byteCount >= Self.readByteLimit { return }
     }
   }
@@ -226,17 +278,21 @@ struct PacketThreadPlan: Sendable {
   }
 
   private func send(_ now: Instant) {
-    hasMoreToSend = false
     var now = now
-    for _ in 0..<Self.sendLimit {
-      guard let run = unsafe engine.nextRun(into: runBuffer, capacity: BondEngine.runByteCapacity, at: now) else { return }
-      send(run)
+    var count = 0
+    while count < Self.sendLimit {
+      guard let run = unsafe engine.nextRun(into: runBuffer, capacity: BondEngine.runByteCapacity, at: now) else { break }
+      send(run, now)
       now = SystemClock.now  // encrypting a run takes long enough to matter for a round trip of 100 µs
+      count &+= 1
     }
-    hasMoreToSend = true
+    hasMoreToSend = count == Self.sendLimit
+    guard count > 0 else { return }
+    spinUntil = engine.shortestRoundTrip < Self.spinRoundTrip ? Instant(nanoseconds: now.nanoseconds &+ Self.spinTime) : .zero
   }
 
-  private func send(_ run: OutgoingRun) {
+  private func send(_ run: OutgoingRun, _ now: Instant) {
+    if run.route.isStream { return unsafe sendStream(run, runBuffer, now) }
     let number = Int(run.route.socket)
     guard number < sockets.count, let socket = sockets[number].socket else {
       figures.sendFailures &+= 1
@@ -254,8 +310,6 @@ struct PacketThreadPlan: Sendable {
     }
   }
 
-  private func unblock(_ number: Int) {}
-
   // MARK: The control thread
 
   private func takeCommands(_ now: Instant) {
@@ -265,6 +319,7 @@ struct PacketThreadPlan: Sendable {
       case .removePeer(let id):
         engine.removePeer(id)
         uplinks.removeAll { $0.peer == id }
+        closeStrayStreams(now)
       case .resolved(let id, let uplink, let address): resolved(id, uplink, address, now)
       case .connect(let id): engine.connect(id, at: now)
       case .setScheduler(let kind): engine.setScheduler(kind)
@@ -272,7 +327,10 @@ struct PacketThreadPlan: Sendable {
         var snapshot = figures
         snapshot.peers = engine.snapshot()
         snapshot.drops = engine.dropList
+        snapshot.streams = streams.figures
         report(.snapshot(request, snapshot))
+      case .share(let share): take(share, now)
+      case .needHandshake(let id, let promptly): engine.needHandshake(id, promptly: promptly, at: now)
       case .networkChanged(let changes): networkChanged(changes, now)
       case .stop: isStopping = true
       }

@@ -75,6 +75,11 @@ struct StatusAssembly {
       drops["socketBuffer", default: 0] += part.socketDrops
       drops["sendFailed", default: 0] += part.sendFailures
       drops["device", default: 0] += part.deviceDrops
+      drops["handOver", default: 0] += part.shards.handOverDrops
+      drops["streamViolation", default: 0] += part.streams.violations
+      drops["streamEvicted", default: 0] += part.streams.evictions
+      drops["streamRefused", default: 0] += part.streams.refusals
+      drops["streamFull", default: 0] += part.streams.droppedDatagrams
     }
     status.drops = drops.filter { $0.value > 0 }.sorted { $0.key < $1.key }.map { NamedCount($0.key, $0.value) }
     return status

@@ -12,6 +12,10 @@ enum ThreadCommand: Sendable {
   case resolved(PeerID, uplink: Int, DatagramAddress)
   case connect(PeerID)
   case setScheduler(SchedulerKind)
+  /// The first thread told of a peer.
+  case share(PeerShare)
+  /// For the first thread: another one wants new keys.
+  case needHandshake(PeerID, promptly: Bool)
   case snapshot(UInt32)
   /// Interfaces and addresses changed: sockets bound to one may have to be made anew.
   case networkChanged([NetworkChange])
@@ -25,6 +29,10 @@ enum ThreadReport: Sendable {
   case event(BondEvent)
   case log(LogText)
   case snapshot(UInt32, ThreadSnapshot)
+  /// Of the first thread, for all others.
+  case share(PeerShare)
+  /// For the first thread.
+  case needsHandshake(PeerID, promptly: Bool)
   case stopped
 }
 
@@ -47,6 +55,8 @@ struct ThreadSnapshot: Sendable {
   var sentDatagrams: UInt64
   var receives: UInt64
   var receivedDatagrams: UInt64
+  var streams = StreamFigures()
+  var shards = ShardFigures()
 }
 
 /// How a path leaves this machine, for the thread that opens its socket.

@@ -36,12 +36,16 @@ extension BondEngine {
     guard let header = TransportHeader(datagram) else { return receiveHandshake(datagram, route, now) }
     guard let session = sessions.session(for: header.index) else { return drops.count(.unknownIndex) }
     guard session.keys.isUsable(at: now) else { return drops.count(.expiredKeys) }
+    guard session.ownedPaths &>> UInt64(header.path.rawValue) & 1 != 0 else {
+      return forward(datagram, to: session.peer.owner(of: header.path), route, trafficClass)
+    }
     switch unsafe session.keys.open(header, at: bytes, count: count) {
     case .opened: break
     case .forged: return drops.count(.forged)
     case .replayed: return drops.count(.replayed)
     case .foreignPath: return drops.count(.foreignPath)
     }
+    verdict = .authentic
     let peer = session.peer
     unsafe peer.receive(
       session, header.path, header.counter, bytes + TransportHeader.byteCount, count &- TransportHeader.overhead, from: route,
@@ -61,7 +65,7 @@ extension BondEngine {
   private func receiveHandshake(_ message: Span<UInt8>, _ route: Route, _ now: Instant) {
     guard message.count == 148 || message.count == 92 || message.count == 64 else { return drops.count(.malformed) }
     if configuration.shard != 0 {
-      forwardHandshake(message, route)
+      forward(message, to: 0, route, 0)
       return
     }
     receiveHandshakeMessage(message, from: route, at: now)
@@ -80,6 +84,7 @@ extension BondEngine {
       effects.removeAll(keepingCapacity: true)
       return
     }
+    verdict = .accepted
     applyEffects(source: route, at: now)
   }
 
@@ -109,28 +114,21 @@ extension BondEngine {
         replies.append(PeerLink.PendingHandshake(message: message, route: source))
       case .established(let id, let keys):
         guard let peer = peers[id] else { continue }
-        if let source { peer.handshakeRoute = source }
+        verdict = .authentic
+        if let source {
+          // As in stock WireGuard: an authentic handshake message tells where the peer is.
+          peer.handshakeRoute = source
+          peer.path(.handshake)?.route = source
+        }
         peer.timers.receivedHandshake(at: now)
+        peer.keep(keys)
         peer.established(configuration.simulatesCiphers ? TransportKeys(plainForSimulation: keys) : TransportKeys(keys), at: now)
+        if keys.role == .initiator { peer.adoptStreams(at: now) }
       case .timestampSent(_, let timestamp): events.append(.timestampSent(timestamp))
       case .gaveUp(let id): peers[id]?.gaveUp(at: now)
       }
     }
   }
-
-  private func forwardHandshake(_ message: Span<UInt8>, _ route: Route) {
-    guard forwarded.count < Self.replyLimit else { return drops.count(.replyOverflow) }
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(message.count)
-    for index in message.indices { bytes.append(message[index]) }
-    forwarded.append(ForwardedHandshake(bytes: bytes, route: route))
-  }
-}
-
-/// A handshake message that came to another thread's socket.
-public struct ForwardedHandshake: Sendable {
-  public var bytes: [UInt8]
-  public var route: Route
 }
 
 extension PeerLink {

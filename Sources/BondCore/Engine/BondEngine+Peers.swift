@@ -9,6 +9,8 @@ extension BondEngine {
   /// Adds a peer, or changes one that is there: allowed IPs, keep-alive and uplinks. Uplinks keep their paths when their settings are
   /// the same but for weight, rates and preference.
   public func setPeer(_ id: PeerID, _ settings: PeerSettings, at now: Instant) throws(PeerError) {
+    var settings = settings
+    if configuration.shard != 0 { settings.persistentKeepalive = nil }  // the first thread's part
     if let peer = peers[id] {
       peer.change(settings, at: now)
     } else {
@@ -22,6 +24,7 @@ extension BondEngine {
     for network in settings.allowedIPs { allowedIPs.insert(network, for: id) }
     for peer in peerOrder { peer.allowedSource.forget() }
     peers[id]?.activate()
+    updateHandOver()
   }
 
   public func removePeer(_ id: PeerID) {
@@ -82,6 +85,13 @@ extension BondEngine {
     path.mtuSearch?.refused(byteCount: run.segmentByteCount + run.route.overheadByteCount, at: now, &path.mtuFacts)
     if path.takeMTUFacts() { peer.controlPending = true }
     peer.activate()
+  }
+
+  /// The least smoothed round trip of all usable paths, in nanoseconds; `UInt64.max` without any.
+  public var shortestRoundTrip: UInt64 {
+    var shortest = UInt64.max
+    for peer in peerOrder { for path in peer.paths where path.isUsable { shortest = min(shortest, path.sender.roundTrip.smoothed) } }
+    return shortest
   }
 
   func drawChallenge() -> UInt64 { entropy(8).bytes.littleEndian(at: 0) }

@@ -53,8 +53,19 @@ public enum BondEvent: Sendable {
   var loadWindowStart = Instant.zero
   var loadCount = 0
   var loadedUntil = Instant.zero
-  /// Handshake messages that this thread got and the first one must have.
-  public internal(set) var forwarded: [ForwardedHandshake] = []
+  /// What the last datagram proved; the shell sets it before one whose sender is a stranger.
+  public var verdict = MessageVerdict.dropped
+  // Several threads.
+  /// Datagrams that another thread must have.
+  var forwarded: [ForwardedDatagram] = []
+  /// Peers of which the other threads have to learn something (the first thread only).
+  var sharedPeers: [PeerLink] = []
+  /// Peers for which the first thread should do a handshake (the others only).
+  var needs: [(peer: PeerID, promptly: Bool)] = []
+  /// Whether packets of this thread's queue may be another thread's to send.
+  public internal(set) var handsOver = false
+  /// Whether there is something to drain for other threads.
+  public var hasNews: Bool { !forwarded.isEmpty || !sharedPeers.isEmpty || !needs.isEmpty }
 
   // Answers to handshake messages: at most this many wait; more are dropped, and their senders ask again.
   var replies: [PeerLink.PendingHandshake] = []

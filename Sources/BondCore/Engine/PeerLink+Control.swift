@@ -54,6 +54,12 @@ extension PeerLink {
     return unsafe sealControl(session, path, nil, count: count, flags: .unacknowledged, output, now)
   }
 
+  /// The first goes where the handshake was just answered, the others on whatever looks best.
+  private var helloTarget: BondPath? {
+    if helloAttempts == 0, let path = path(.handshake), path.route != nil { return path }
+    return bestPath()
+  }
+
   var localHello: Hello {
     Hello(
       features: [.repair, .fragments, .checksumPartial], bootID: localBootID, shardCount: UInt8(clamping: engine.configuration.shardCount))
@@ -61,7 +67,7 @@ extension PeerLink {
 
   /// The next thing that is due to be said, or nil when there is nothing.
   func nextControl(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
-    if helloPending, let path = bestPath(), let run = unsafe nextHello(session, path, output, now) { return run }
+    if helloPending, let path = helloTarget, let run = unsafe nextHello(session, path, output, now) { return run }
     if helloAcknowledgementPending, let path = helloPath ?? bestPath() {
       helloAcknowledgementPending = false
       helloPath = nil

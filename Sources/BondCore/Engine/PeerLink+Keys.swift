@@ -39,6 +39,7 @@ extension PeerLink {
       next = session
     }
     engine.events.append(.handshakeCompleted(id))
+    noteShare()
     activate()
   }
 
@@ -49,6 +50,8 @@ extension PeerLink {
     previous = current
     current = session
     next = nil
+    settledIndex = session.keys.localIndex
+    noteShare()
     engine.handshaker.cancelAttempt(id)
     ensureHandshakePath(at: now)
     activate()
@@ -64,11 +67,13 @@ extension PeerLink {
     current = nil
     previous = nil
     next = nil
+    noteShare()
     engine.handshaker.cancelAttempt(id)
   }
 
   /// Asks for a handshake; while one is under way nothing happens.
   func wantHandshake(promptly: Bool = false, at now: Instant) {
+    if engine.configuration.shard != 0 { return needHandshake(promptly: promptly, at: now) }
     guard !engine.handshaker.isInitiating(id) || promptly else { return }
     guard handshakeRoute != nil || uplinkRoutes.contains(where: { $0 != nil }) else { return }
     engine.handshaker.initiate(
@@ -84,6 +89,8 @@ extension PeerLink {
     func add(_ route: Route?) {
       if let route, !routes.contains(where: { $0.hasSameFarEnd(as: route) }) { routes.append(route) }
     }
+    add(freshStream)
+    freshStream = nil
     if let path = bestPath(), path.sender.state == .normal || attempt == 1 { add(path.route) }
     if routes.isEmpty { add(handshakeRoute) }
     if attempt > 1 || routes.isEmpty {
@@ -99,6 +106,7 @@ extension PeerLink {
 
   /// The path that handshakes take: byte for byte stock WireGuard, and all there is with a stock peer.
   func ensureHandshakePath(at now: Instant) {
+    guard engine.configuration.shard == 0 else { return }
     if let path = path(.handshake) {
       if path.route == nil { path.route = handshakeRoute ?? uplinkRoutes.compactMap { $0 }.first }
       return
@@ -125,6 +133,7 @@ extension PeerLink {
     helloDeadline = .distantFuture
     helloPending = false
     helloAttempts = 0
+    settledIndex = current?.keys.localIndex
     meet(hello, at: now)
     openUplinks(at: now)
     activate()
@@ -145,6 +154,7 @@ extension PeerLink {
     remoteBootID = hello.bootID
     remoteShardCount = Int(hello.shardCount)
     remoteFeatures = hello.features
+    defer { noteShare() }
     guard kind != .bond else { return }
     kind = .bond
     for session in [current, previous, next] { session?.keys.allowsPaths = true }
@@ -165,11 +175,13 @@ extension PeerLink {
       engine.events.append(.peerKind(id, .stock))
     }
     for session in [current, previous, next] { session?.keys.allowsPaths = false }
+    noteShare()
     ensureHandshakePath(at: now)
   }
 
   /// The peer counts as new: nothing of the bond's state holds any more. What waits to be sent stays.
   func reset(at now: Instant) {
+    if engine.configuration.shard == 0 { resets &+= 1 }
     for path in paths { takeInFlight(path, at: now) }
     while let slot = resends.popFirst(pool) { pool.give(slot) }
     for (slot, _) in copies { pool.give(slot) }

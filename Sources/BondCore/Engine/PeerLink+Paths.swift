@@ -7,10 +7,9 @@ import CausewayWire
 extension PeerLink {
   /// This side numbers the paths it opens: even ids for the smaller static key, odd for the other; 0 is the handshake's.
   func ownPathID(uplink: Int) -> PathID? {
-    let parity = engine.configuration.identity.publicKey < settings.publicKey ? 0 : 1
-    let number = uplink * engine.configuration.shardCount + engine.configuration.shard + (parity == 0 ? 1 : 0)
-    let raw = 2 * number + parity
-    return raw < PathID.limit ? PathID(UInt8(raw)) : nil
+    PathNumbering.id(
+      uplink: uplink, shard: engine.configuration.shard, shards: remoteShardCount, used: usedShards,
+      isEven: engine.configuration.identity.publicKey < settings.publicKey)
   }
 
   func isOwn(_ id: PathID) -> Bool {
@@ -68,7 +67,7 @@ extension PeerLink {
       return
     }
     guard let old = path.route else {
-      path.route = route
+      if path.uplink == nil { route.isStream ? revive(path, on: route, at: now) : (path.route = route) }
       return
     }
     if old.hasSameFarEnd(as: route) {
@@ -132,9 +131,9 @@ extension PeerLink {
   func applyRateLimit(_ path: BondPath) {
     let own = path.uplink.flatMap { $0 < settings.uplinks.count ? settings.uplinks[$0].rateUp : nil } ?? 0
     if own > 0 {
-      path.sender.rateLimit = .fixed(own / 8)
+      path.sender.rateLimit = .fixed(own / 8 / UInt64(usedShards))  // each thread has its part
     } else if path.remoteRateLimit > 0 {
-      path.sender.rateLimit = .fixed(path.remoteRateLimit / 8)
+      path.sender.rateLimit = .fixed(path.remoteRateLimit / 8 / UInt64(usedShards))
     } else {
       path.sender.rateLimit = .none
     }

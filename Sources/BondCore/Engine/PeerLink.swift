@@ -39,6 +39,12 @@ final class PeerLink {
   /// Handshake messages on their way out, each on its own route.
   var pendingHandshakes: [PendingHandshake] = []
   var keepalivePending = false
+  // For other threads: see BondEngine+Shards.
+  var sharedKeys: [SessionKeys] = []
+  /// The session that the peer is known to have, by our index.
+  var settledIndex: UInt32?
+  var resets: UInt32 = 0
+  var neededAt = Instant.zero
 
   // MARK: What the peer is
   var kind = PeerKind.unknown
@@ -66,6 +72,8 @@ final class PeerLink {
   var uplinkRoutes: [Route?]
   /// Where the newest authenticated packet of path 0 came from; before that, where the shell says the peer is.
   var handshakeRoute: Route?
+  /// A connection that must begin with a handshake message.
+  var freshStream: Route?
   /// Something waits to be said about the paths.
   var controlPending = false
   var pathsSequence: UInt32 = 0

@@ -10,6 +10,8 @@ final class Session {
   unowned let peer: PeerLink
   /// Counts this peer's key pairs.
   let epoch: UInt32
+  /// Paths whose datagrams this thread opens, by id.
+  var ownedPaths: UInt64 = .max
   private var trackers: [AckTracker?]
   /// Paths with packets that want to be acknowledged.
   private var pendingPaths: UInt64 = 0

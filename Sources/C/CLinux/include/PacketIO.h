@@ -46,6 +46,18 @@ int shim_send_runs(int fd, const struct shim_outgoing *runs, int count);
    Returns the bytes that went out, or -errno of the first. */
 ssize_t shim_send_singly(int fd, const struct shim_outgoing *run, uint32_t offset);
 
+/* Sockets that share a port: Reuseport.c */
+
+/* One instruction of classic BPF, as struct sock_filter. */
+struct shim_filter {
+  uint16_t code;
+  uint8_t if_true, if_false;
+  uint32_t value;
+};
+/* SO_ATTACH_REUSEPORT_CBPF: the program (1 to 32 instructions) sees the payload and returns the number of the socket, in the order of
+   their binds, that gets the datagram. 0 or -errno. */
+int shim_attach_port_program(int fd, const struct shim_filter *steps, uint16_t count);
+
 /* TUN: Tun.c */
 
 /* Opens /dev/net/tun and attaches to device `name` (made when missing) with IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, `multiqueue` adds
