@@ -37,6 +37,8 @@ struct CapacityEstimator: Sendable {
   static let busyShare = 0.75
   /// Bytes that must have come through a standing queue before they may lower the estimate below half of itself: six full packets.
   static let evidence = 6 * 1468
+  /// Packets of a round that say how fast a sender is that paces itself.
+  static let plentyPacketCount = 20
   /// A round that delivers this share of the estimate is nearly busy.
   static let nearlyBusyShare = 0.7
   /// Bytes in flight before anything was acknowledged: 32 packets. While rates double, twice what arrived lately.
@@ -218,14 +220,21 @@ struct CapacityEstimator: Sendable {
     queue = round.leastDelay == .max ? 0 : max(0, Double(round.leastDelay &- oneWay.base))
     if hurry { queue = max(queue, Double(oneWay.queueing)) }
     let busy = Double(round.limitedByteCount) >= Self.busyShare * Double(round.byteCount) && round.byteCount > 0
-    if queue <= Self.visibleQueue + margin { drain.emptied(at: now) }
+    if queue <= Self.visibleQueue + margin {
+      drain.emptied(at: now)
+      evidenceByteCount = 0
+    } else {
+      evidenceByteCount &+= round.byteCount
+    }
     judgeLosses(roundTrip, at: now)
     if busy {
       if Double(round.markedCount) > Self.markShare * Double(round.packetCount) { queue = max(queue, target * 1.5) }
       if isStarting { start(hurry: hurry) }
       if !isStarting { steer(length: length, roundTrip) }
       considerDrain(roundTrip, at: now)
-    } else if !isStarting, queue <= Self.visibleQueue + margin, delivered >= Self.nearlyBusyShare * rate {
+    } else if !isStarting, queue <= Self.visibleQueue + margin, round.packetCount >= Self.plentyPacketCount,
+      delivered >= Self.nearlyBusyShare * rate
+    {
       makeRoom()
     }
     apply(at: now)
@@ -275,7 +284,6 @@ struct CapacityEstimator: Sendable {
 
   private mutating func steer(length: Double, _ roundTrip: RoundTripEstimator) {
     guard queue > Self.visibleQueue + margin else {
-      evidenceByteCount = 0
       queueRate = 0
       if losses.isTesting { return }
       let ceiling = 1.6 * delivered
@@ -286,7 +294,6 @@ struct CapacityEstimator: Sendable {
     }
     growth = Self.minimumGrowth
     // A few small packets that waited for a processor say nothing about the path: what they deliver is what there was to deliver.
-    evidenceByteCount &+= round.limitedByteCount
     guard delivered >= 0.5 * rate || evidenceByteCount >= Self.evidence else { return }
     smoothQueueRate()
     let horizon = max(100_000_000, 3 * (Double(roundTrip.smoothed) + length))
