@@ -35,8 +35,8 @@ struct CapacityEstimator: Sendable {
   static let maximumRound: UInt64 = 500_000_000
   /// Share of a round's bytes that makes it busy.
   static let busyShare = 0.75
-  /// Bytes that must have come through a standing queue before they may lower the estimate below half of itself: six full packets.
-  static let evidence = 6 * 1468
+  /// Bytes that must have come through a standing queue before they may lower the estimate below half of itself: three full packets.
+  static let evidence = 3 * 1468
   /// Packets of a round that say how fast a sender is that paces itself.
   static let plentyPacketCount = 20
   /// A round that delivers this share of the estimate is nearly busy.
