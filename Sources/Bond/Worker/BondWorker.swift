@@ -62,6 +62,8 @@ package final class BondWorker {
       flush()
     }
 
+    var hasBacklog: Bool { !backlog.isEmpty && thread != nil }
+
     func flush() {
       guard !backlog.isEmpty else { return }
       let count = backlog.firstIndex { !commands.send($0) } ?? backlog.count
@@ -122,7 +124,13 @@ package final class BondWorker {
   private func stop() {
     isStopping = true
     for thread in threads { thread.tell(.stop) }
-    for thread in threads { thread.thread?.join() }
+    for thread in threads {
+      while thread.hasBacklog {  // its mailbox was full: it takes what is there
+        usleep(1000)
+        thread.flush()
+      }
+      thread.thread?.join()
+    }
     loop.stop()
   }
 
@@ -359,8 +367,10 @@ package final class BondWorker {
     pendingStatus[request] = pending
     guard pending.left == 0 else { return }
     pendingStatus[request] = nil
-    let status = StatusAssembly(configuration: configuration, peerIDs: peerIDs, uplinks: uplinks, rates: rates, startedAt: startedAt, now: SystemClock.now)
-      .status(pending.parts, udpPort: threads[0].udpPort)
+    let status = StatusAssembly(
+      configuration: configuration, peerIDs: peerIDs, uplinks: uplinks, rates: rates, startedAt: startedAt, now: SystemClock.now
+    )
+    .status(pending.parts, udpPort: threads[0].udpPort)
     channel.send(.status(id: pending.request, status))
   }
 
