@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 limit=$((25 * 1024 * 1024))
 
 # Exclusivity is proved at compile time where the compiler can, and checked at run time in debug builds and tests; the checks that remain
-# cost a packet loop a tenth of its time.
+# take a packet loop several percent of its time.
 swift build -c release --static-swift-stdlib --product causeway -Xswiftc -enforce-exclusivity=unchecked \
   -Xswiftc -cross-module-optimization -Xlinker --gc-sections -Xlinker -O2 "$@"
 

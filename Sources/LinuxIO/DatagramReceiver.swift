@@ -13,6 +13,8 @@ public struct ReceivedMessage: BitwiseCopyable, Sendable {
   public var segmentByteCount: Int
   /// Datagrams that the socket lost for want of room since its creation (SO_RXQ_OVFL); 0 when the kernel did not say.
   public var dropCount: UInt32
+  /// When the kernel got it, in nanoseconds by CLOCK_REALTIME, however late it is read; 0 when the kernel did not say.
+  public var unixNanoseconds: UInt64
   /// The TOS or traffic class byte: DSCP above, ECN in the low 2 bits.
   public var typeOfService: UInt8
   /// Longer than the buffer: must not be used.
@@ -59,7 +61,8 @@ public struct ReceivedMessage: BitwiseCopyable, Sendable {
     return unsafe ReceivedMessage(
       source: DatagramAddress(message.source),
       destination: message.local.family == 0 ? nil : DatagramAddress(message.local), interface: message.interface,
-      byteCount: Int(message.count), segmentByteCount: Int(message.segment), dropCount: message.drops, typeOfService: message.tos,
+      byteCount: Int(message.count), segmentByteCount: Int(message.segment), dropCount: message.drops,
+      unixNanoseconds: message.unix_ns, typeOfService: message.tos,
       isTruncated: message.truncated != 0)
   }
 

@@ -18,6 +18,9 @@ public enum ProcessLimits {
   /// What `ps` and `top` show of the main thread, which calls this; 15 bytes count.
   public static func nameProcess(_ name: String) { unsafe shim_name_thread(name) }
 
+  /// Lets another thread that is ready to run have this processor (sched_yield(2)).
+  public static func yield() { _ = sched_yield() }
+
   /// No core dump and no ptrace by the same user: keys in memory stay there.
   public static func disableCoreDumps() throws(SystemError) {
     let result = shim_disable_core_dumps()

@@ -57,6 +57,7 @@ internal import Glibc
       if shim_set_int_option(fd, SOL_SOCKET, force, size) < 0 { _ = shim_set_int_option(fd, SOL_SOCKET, plain, size) }
     }
     _ = shim_set_int_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1)
+    _ = shim_set_int_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1)
     _ = shim_set_int_option(fd, CInt(IPPROTO_UDP), Self.udpGRO, 1)
     if isIPv4 {
       _ = shim_set_int_option(fd, CInt(IPPROTO_IP), IP_PKTINFO, 1)

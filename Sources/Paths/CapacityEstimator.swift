@@ -35,6 +35,8 @@ struct CapacityEstimator: Sendable {
   static let maximumRound: UInt64 = 500_000_000
   /// Share of a round's bytes that makes it busy.
   static let busyShare = 0.75
+  /// Bytes that must have come through a standing queue before they may lower the estimate below half of itself: six full packets.
+  static let evidence = 6 * 1468
   /// A round that delivers this share of the estimate is nearly busy.
   static let nearlyBusyShare = 0.7
   /// Bytes in flight before anything was acknowledged: 32 packets. While rates double, twice what arrived lately.
@@ -66,6 +68,7 @@ struct CapacityEstimator: Sendable {
   private var lastArrival = Int64.min
   private var lastCongestionCount: UInt32 = 0
   private var growth = CapacityEstimator.minimumGrowth
+  private var evidenceByteCount = 0
   /// Capacity while a queue stands: mean of the delivered rates.
   private var queueRate = 0.0
   private var outlierCount = 0
@@ -272,6 +275,7 @@ struct CapacityEstimator: Sendable {
 
   private mutating func steer(length: Double, _ roundTrip: RoundTripEstimator) {
     guard queue > Self.visibleQueue + margin else {
+      evidenceByteCount = 0
       queueRate = 0
       if losses.isTesting { return }
       let ceiling = 1.6 * delivered
@@ -281,6 +285,9 @@ struct CapacityEstimator: Sendable {
       return
     }
     growth = Self.minimumGrowth
+    // A few small packets that waited for a processor say nothing about the path: what they deliver is what there was to deliver.
+    evidenceByteCount &+= round.limitedByteCount
+    guard delivered >= 0.5 * rate || evidenceByteCount >= Self.evidence else { return }
     smoothQueueRate()
     let horizon = max(100_000_000, 3 * (Double(roundTrip.smoothed) + length))
     let correction = min(0.05, max(-0.5, (target - queue) / horizon))

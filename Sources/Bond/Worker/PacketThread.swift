@@ -29,12 +29,17 @@ struct PacketThreadPlan: Sendable {
   static let readLimit = 64
   static let readByteLimit = 256 * 1024
   /// Batches of datagrams taken from one socket in a turn.
-  static let receiveLimit = 4
+  static let receiveLimit = 2
   /// Runs sent in a turn before the device and the sockets are looked at again.
   static let sendLimit = 64
   /// Listening sockets, the first in the table: one of each family.
   static let listenerCount: UInt32 = 2
-  static let wallClockInterval: UInt64 = 1_000_000_000
+  /// The wall clock may be slewed by half a millisecond a second; arrival times must be better than that.
+  static let wallClockInterval: UInt64 = 100_000_000
+  /// On a machine or a link where an answer takes less than `spinRoundTrip`, the thread looks for it so long before it sleeps: waking an
+  /// idle processor takes longer than the answer. Nanoseconds.
+  static let spinRoundTrip: UInt64 = 400_000
+  static let spinTime: UInt64 = 100_000
 
   enum Tag {
     static let device: UInt64 = 0
@@ -120,8 +125,7 @@ struct PacketThreadPlan: Sendable {
     setWallClock(now)
     report(.started(udpPort: listenPort))
     while !isStopping {
-      let count = poll.wait(until: hasMoreToSend ? now : min(engine.nextDeadline, streams.deadline), now: now)
-      now = SystemClock.now
+      let count = waitForWork(&now)
       if now.nanoseconds(since: wallClockSetAt) > Self.wallClockInterval { setWallClock(now) }
       for index in 0..<count {
         let ready = poll[index]
@@ -137,6 +141,8 @@ struct PacketThreadPlan: Sendable {
           receive(number, now)
         }
       }
+      // Decrypting what came took up to milliseconds, which must not count as the path's delay.
+      now = SystemClock.now
       if engine.nextDeadline <= now { engine.advance(to: now) }
       if streams.deadline <= now { advanceStreams(now) }
       flushDeliveries()
@@ -149,6 +155,22 @@ struct PacketThreadPlan: Sendable {
 
   /// The last turn stopped at its limit.
   var hasMoreToSend = false
+  /// Until when an answer to what was sent may come so soon that sleeping costs more than looking.
+  private var spinUntil = Instant.zero
+
+  /// Waits until a descriptor is ready or a deadline has come; leaves the time of waking in `now`.
+  private func waitForWork(_ now: inout Instant) -> Int {
+    let deadline = hasMoreToSend ? now : min(engine.nextDeadline, streams.deadline)
+    while now < spinUntil, now < deadline {
+      let count = poll.wait(until: now, now: now)
+      now = SystemClock.now
+      if count > 0 { return count }
+      ProcessLimits.yield()
+    }
+    let count = poll.wait(until: deadline, now: now)
+    now = SystemClock.now
+    return count
+  }
 
   private func setWallClock(_ now: Instant) {
     wallClockSetAt = now
@@ -230,13 +252,24 @@ struct PacketThreadPlan: Sendable {
         }
         unsafe engine.receive(
           receiver.bytes(index), count: message.byteCount, segmentByteCount: message.segmentByteCount, from: route,
-          trafficClass: message.typeOfService, at: now)
+          trafficClass: message.typeOfService, arrivedAt: arrival(message.unixNanoseconds, now), at: now)
       }
       // What was delivered lies in the receive buffers: written before they are filled again.
       flushDeliveries()
       if count < DatagramReceiver.bufferLimit / 2 { return }
     }
   }
+
+  /// The kernel's time of arrival on our clock. It may be a little later than `now`, the start of the turn; what is far off was stamped
+  /// before the wall clock was set, and is not believed.
+  @inline(__always) private func arrival(_ stamp: UInt64, _ now: Instant) -> Instant {
+    let arrival = Instant(nanoseconds: stamp &- engine.unixOffset)
+    guard stamp != 0, arrival.nanoseconds &- now.nanoseconds &+ Self.arrivalLimit < 2 &* Self.arrivalLimit else { return now }
+    return arrival
+  }
+
+  /// A datagram that waited longer in its socket is taken for one that came now.
+  private static let arrivalLimit: UInt64 = 1_000_000_000
 
   private func noteDrops(_ count: UInt32, _ number: Int) {
     let new = count &- sockets[number].drops
@@ -245,12 +278,17 @@ struct PacketThreadPlan: Sendable {
   }
 
   private func send(_ now: Instant) {
-    hasMoreToSend = false
-    for _ in 0..<Self.sendLimit {
-      guard let run = unsafe engine.nextRun(into: runBuffer, capacity: BondEngine.runByteCapacity, at: now) else { return }
+    var now = now
+    var count = 0
+    while count < Self.sendLimit {
+      guard let run = unsafe engine.nextRun(into: runBuffer, capacity: BondEngine.runByteCapacity, at: now) else { break }
       send(run, now)
+      now = SystemClock.now  // encrypting a run takes long enough to matter for a round trip of 100 µs
+      count &+= 1
     }
-    hasMoreToSend = true
+    hasMoreToSend = count == Self.sendLimit
+    guard count > 0 else { return }
+    spinUntil = engine.shortestRoundTrip < Self.spinRoundTrip ? Instant(nanoseconds: now.nanoseconds &+ Self.spinTime) : .zero
   }
 
   private func send(_ run: OutgoingRun, _ now: Instant) {

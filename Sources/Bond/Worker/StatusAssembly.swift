@@ -67,6 +67,11 @@ struct StatusAssembly {
     var drops: [String: UInt64] = [:]
     for part in parts {
       for (reason, count) in part.drops { drops["\(reason)", default: 0] += count }
+      for peer in part.peers {
+        drops["queueControlled", default: 0] += peer.queueControlled
+        drops["queueOverflowed", default: 0] += peer.queueOverflowed
+        drops["queueExpired", default: 0] += peer.queueExpired
+      }
       drops["socketBuffer", default: 0] += part.socketDrops
       drops["sendFailed", default: 0] += part.sendFailures
       drops["device", default: 0] += part.deviceDrops
@@ -107,7 +112,7 @@ struct StatusAssembly {
       status.bond.paritySentPacketCount += part.statistics.paritySent
       status.bond.parityRepairedPacketCount += part.statistics.parityRepaired
       status.bond.queuedByteCount += UInt64(part.queuedBytes)
-      status.bond.queueDroppedPacketCount += part.queueDrops
+      status.bond.queueDroppedPacketCount += part.queueControlled + part.queueOverflowed + part.queueExpired
       status.bond.queueMarkedPacketCount += part.queueMarks
       status.bond.reorderDelayMeanMilliseconds = max(status.bond.reorderDelayMeanMilliseconds, Double(part.meanReorderDelay) / 1e6)
       status.bond.reorderDelayMaximumMilliseconds = max(status.bond.reorderDelayMaximumMilliseconds, Double(part.maximumReorderDelay) / 1e6)

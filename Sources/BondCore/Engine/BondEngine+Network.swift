@@ -11,22 +11,25 @@ extension BondEngine {
   ///   - bytes: `count` writable bytes.
   ///   - segmentByteCount: Bytes of each datagram but the last.
   ///   - trafficClass: TOS or traffic class byte of the outer packets.
+  ///   - arrival: When the kernel got them; nil: now.
   @unsafe public func receive(
-    _ bytes: UnsafeMutablePointer<UInt8>, count: Int, segmentByteCount: Int, from route: Route, trafficClass: UInt8, at now: Instant
+    _ bytes: UnsafeMutablePointer<UInt8>, count: Int, segmentByteCount: Int, from route: Route, trafficClass: UInt8,
+    arrivedAt arrival: Instant? = nil, at now: Instant
   ) {
+    let arrival = arrival ?? now
     guard count > 0 else { return }
     let step = segmentByteCount > 0 ? segmentByteCount : count
     var offset = 0
     while offset < count {
       let length = min(step, count &- offset)
       // SAFETY: offset + length <= count.
-      unsafe receiveDatagram(bytes + offset, length, route, trafficClass, now)
+      unsafe receiveDatagram(bytes + offset, length, route, trafficClass, arrival, now)
       offset &+= length
     }
   }
 
   @inline(__always) private func receiveDatagram(
-    _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ route: Route, _ trafficClass: UInt8, _ now: Instant
+    _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ route: Route, _ trafficClass: UInt8, _ arrival: Instant, _ now: Instant
   ) {
     // SAFETY: `count` bytes of the caller's buffer.
     let datagram = unsafe Span<UInt8>(_unsafeStart: UnsafePointer(bytes), count: count)
@@ -46,7 +49,7 @@ extension BondEngine {
     let peer = session.peer
     unsafe peer.receive(
       session, header.path, header.counter, bytes + TransportHeader.byteCount, count &- TransportHeader.overhead, from: route,
-      trafficClass: trafficClass, at: now)
+      trafficClass: trafficClass, arrivedAt: arrival, at: now)
     peer.activate()
   }
 

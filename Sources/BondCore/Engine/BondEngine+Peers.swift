@@ -92,6 +92,13 @@ extension BondEngine {
     peer.activate()
   }
 
+  /// The least smoothed round trip of all usable paths, in nanoseconds; `UInt64.max` without any.
+  public var shortestRoundTrip: UInt64 {
+    var shortest = UInt64.max
+    for peer in peerOrder { for path in peer.paths where path.isUsable { shortest = min(shortest, path.sender.roundTrip.smoothed) } }
+    return shortest
+  }
+
   func drawChallenge() -> UInt64 { entropy(8).bytes.littleEndian(at: 0) }
 }
 

@@ -19,7 +19,10 @@ public struct PeerSnapshot: Sendable {
   public var maximumReorderDelay: UInt64
   public var queuedBytes: Int
   public var meanQueueDelay: UInt64
-  public var queueDrops: UInt64
+  /// Dropped by CoDel, for want of room, and because they grew old while no path was there.
+  public var queueControlled: UInt64
+  public var queueOverflowed: UInt64
+  public var queueExpired: UInt64
   public var queueMarks: UInt64
 }
 
@@ -52,7 +55,8 @@ extension PeerLink {
       id: id, kind: kind, endpoint: path(.handshake)?.route ?? handshakeRoute, lastHandshake: lastHandshake, statistics: statistics,
       heldPackets: counters.held, latePackets: counters.late, duplicatePackets: counters.duplicates, missingPackets: counters.gaveUp,
       meanReorderDelay: counters.meanDelay, maximumReorderDelay: counters.delayMaximum, queuedBytes: queue.byteCount,
-      meanQueueDelay: queueCounters.meanSojourn, queueDrops: queueCounters.controlled &+ queueCounters.overflowed &+ queueCounters.expired,
+      meanQueueDelay: queueCounters.meanSojourn, queueControlled: queueCounters.controlled,
+      queueOverflowed: queueCounters.overflowed, queueExpired: queueCounters.expired,
       queueMarks: queueCounters.marked)
     for path in paths where !(kind == .bond && path.id == .handshake && hasOpenedPath) {
       snapshot.paths.append(

@@ -10,7 +10,7 @@ extension PeerLink {
   ///   - payload: The plaintext, which may be delivered from where it is.
   func receive(
     _ session: Session, _ id: PathID, _ counter: UInt64, _ payload: UnsafeMutablePointer<UInt8>, _ count: Int, from route: Route,
-    trafficClass: UInt8, at now: Instant
+    trafficClass: UInt8, arrivedAt arrival: Instant, at now: Instant
   ) {
     if session !== current { confirm(session, at: now) }
     timers.receivedAuthenticated(data: count > 0, at: now)
@@ -24,11 +24,11 @@ extension PeerLink {
     let bytes = unsafe Span<UInt8>(_unsafeStart: UnsafePointer(payload), count: count)
     let first = bytes[0]
     if first & 0xF8 == 0xC0, kind == .bond {
-      session.record(id, counter, wantsAcknowledgement: true, isCongested: trafficClass & 3 == 3, at: now)
+      session.record(id, counter, wantsAcknowledgement: true, isCongested: trafficClass & 3 == 3, arrivedAt: arrival, at: now)
       return unsafe receiveData(payload, bytes, 0, trafficClass, at: now)
     }
     if FrameKind.isFrame(first) {
-      return unsafe receiveFrames(session, path, counter, payload, bytes, from: route, trafficClass: trafficClass, at: now)
+      return unsafe receiveFrames(session, path, counter, payload, bytes, from: route, trafficClass: trafficClass, arrivedAt: arrival, at: now)
     }
     guard let length = InnerPacket.byteCount(bytes, at: 0) else { return engine.drops.count(.malformedPacket) }
     unsafe accept(payload, length, partial: false, trafficClass)
@@ -103,7 +103,7 @@ extension PeerLink {
 
   private func receiveFrames(
     _ session: Session, _ path: BondPath, _ counter: UInt64, _ payload: UnsafeMutablePointer<UInt8>, _ bytes: Span<UInt8>,
-    from route: Route, trafficClass: UInt8, at now: Instant
+    from route: Route, trafficClass: UInt8, arrivedAt arrival: Instant, at now: Instant
   ) {
     var reader = FrameReader()
     var wantsAcknowledgement = false
@@ -122,7 +122,7 @@ extension PeerLink {
             place(slot, data, trafficClass: trafficClass, at: now)
           }
         case .acknowledgement(let list): receiveAcknowledgements(list, bytes, session, at: now)
-        case .probe(let probe): receiveProbe(probe, on: path, byteCount: bytes.count, from: route, at: now)
+        case .probe(let probe): receiveProbe(probe, on: path, byteCount: bytes.count, from: route, arrivedAt: arrival, at: now)
         case .echo(let echo): receiveEcho(echo, on: path, from: route, at: now)
         case .paths(let list):
           wantsAcknowledgement = true
@@ -145,7 +145,7 @@ extension PeerLink {
     } catch { engine.drops.count(.malformedFrame) }
     if kind == .bond {
       session.record(
-        path.id, counter, wantsAcknowledgement: wantsAcknowledgement, isCongested: trafficClass & 3 == 3 && wantsAcknowledgement, at: now)
+        path.id, counter, wantsAcknowledgement: wantsAcknowledgement, isCongested: trafficClass & 3 == 3 && wantsAcknowledgement, arrivedAt: arrival, at: now)
     }
   }
 
@@ -213,9 +213,9 @@ extension PeerLink {
 
   // MARK: Probes
 
-  private func receiveProbe(_ probe: Probe, on path: BondPath, byteCount: Int, from route: Route, at now: Instant) {
+  private func receiveProbe(_ probe: Probe, on path: BondPath, byteCount: Int, from route: Route, arrivedAt arrival: Instant, at now: Instant) {
     guard path.pendingEchoes.count < BondPath.echoLimit else { return engine.drops.count(.tooManyProbes) }
-    let echo = Echo(of: probe, arrivalMicroseconds: UInt32(truncatingIfNeeded: now.nanoseconds / 1000), receivedByteCount: byteCount)
+    let echo = Echo(of: probe, arrivalMicroseconds: UInt32(truncatingIfNeeded: arrival.nanoseconds / 1000), receivedByteCount: byteCount)
     path.pendingEchoes.append(BondPath.PendingEcho(echo: echo, route: route))
     controlPending = true
   }

@@ -35,10 +35,10 @@ final class Session {
 
   // MARK: Acknowledgements
 
-  @inline(__always) func record(_ path: PathID, _ counter: UInt64, wantsAcknowledgement: Bool, isCongested: Bool, at now: Instant) {
+  @inline(__always) func record(_ path: PathID, _ counter: UInt64, wantsAcknowledgement: Bool, isCongested: Bool, arrivedAt arrival: Instant, at now: Instant) {
     let index = Int(path.rawValue)
     if trackers[index] == nil { trackers[index] = AckTracker() }
-    trackers[index]!.record(counter, wantsAcknowledgement: wantsAcknowledgement, isCongested: isCongested, at: now)
+    trackers[index]!.record(counter, wantsAcknowledgement: wantsAcknowledgement, isCongested: isCongested, arrivedAt: arrival, at: now)
     guard wantsAcknowledgement else { return }
     pendingPaths |= 1 &<< UInt64(index)
     let due = trackers[index]!.dueTime

@@ -76,16 +76,19 @@ package struct AckTracker: Sendable {
   /// - Parameters:
   ///   - wantsAcknowledgement: false for a packet of acknowledgements only.
   ///   - isCongested: its outer header was marked CE.
+  ///   - arrival: when the kernel got it; `now` may be later on a busy machine, and is no business of the path's.
   @inline(__always)
-  package mutating func record(_ counter: UInt64, wantsAcknowledgement: Bool, isCongested: Bool, at now: Instant) {
+  package mutating func record(
+    _ counter: UInt64, wantsAcknowledgement: Bool, isCongested: Bool, arrivedAt arrival: Instant, at now: Instant
+  ) {
     var isUrgent = isCongested
     if isCongested { congestionCount &+= 1 }
     if count > 0, counter == ranges[newest].last &+ 1 {
       ranges[newest].last = counter
       ranges[newest].reports = 0
-      largestArrival = now
+      largestArrival = arrival
     } else {
-      isUrgent = recordOutOfLine(counter, at: now) || isUrgent
+      isUrgent = recordOutOfLine(counter, at: arrival) || isUrgent
     }
     let sinceLastArrival = now.nanoseconds(since: lastArrival)
     lastArrival = now
@@ -99,6 +102,11 @@ package struct AckTracker: Sendable {
       if pendingCount >= Self.fastPacketThreshold || (pendingCount == Self.packetThreshold && !isFast) { dueTime = min(dueTime, now) }
     }
     if isUrgent { dueTime = min(dueTime, max(now, Instant(nanoseconds: lastWritten.nanoseconds &+ Self.urgentInterval))) }
+  }
+
+  /// As above where nothing tells of an earlier arrival.
+  package mutating func record(_ counter: UInt64, wantsAcknowledgement: Bool, isCongested: Bool, at now: Instant) {
+    record(counter, wantsAcknowledgement: wantsAcknowledgement, isCongested: isCongested, arrivedAt: now, at: now)
   }
 
   /// - Returns: whether the sender should know soon: a gap opened, or a packet came late.

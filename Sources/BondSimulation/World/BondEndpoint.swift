@@ -163,7 +163,7 @@ internal import CausewayWire
       counters.duplicatesDropped += Int(peer.duplicatePackets)
       counters.repairCount += Int(peer.statistics.paritySent)
       counters.firstCount += Int(peer.statistics.sentPackets)
-      counters.queueDropped += Int(peer.queueDrops)
+      counters.queueDropped += Int((peer.queueControlled &+ peer.queueOverflowed &+ peer.queueExpired))
       counters.queueMarked += Int(peer.queueMarks)
       counters.meanHold = max(counters.meanHold, .nanoseconds(Int64(clamping: peer.meanReorderDelay)))
       counters.longestHold = max(counters.longestHold, .nanoseconds(Int64(clamping: peer.maximumReorderDelay)))

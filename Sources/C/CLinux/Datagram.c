@@ -12,10 +12,10 @@
 
 enum { BUFFERS_MAX = 16, RUNS_MAX = 32, SINGLE_MAX = 64 };
 
-/* Room for all that a socket may say of a message: GRO size, packet info, TOS, drops. */
+/* Room for all that a socket may say of a message: GRO size, packet info, TOS, drops, time. */
 enum {
   RECEIVE_CONTROL = CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) +
-                    CMSG_SPACE(sizeof(uint32_t)) + 64,
+                    CMSG_SPACE(sizeof(uint32_t)) + CMSG_SPACE(sizeof(struct timespec)) + 64,
   SEND_CONTROL = CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)),
 };
 
@@ -130,6 +130,10 @@ static void read_control(struct msghdr *header, struct shim_received *message) {
       message->tos = (uint8_t)value;
     } else if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_RXQ_OVFL) {
       memcpy(&message->drops, data, sizeof message->drops);
+    } else if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_TIMESTAMPNS) {
+      struct timespec stamp;
+      memcpy(&stamp, data, sizeof stamp);
+      message->unix_ns = (uint64_t)stamp.tv_sec * 1000000000ull + (uint64_t)stamp.tv_nsec;
     }
   }
 }

@@ -212,8 +212,24 @@ class BondPair:
     file.
     """
 
-    def __init__(self, network: Network, links=None, client_options=None, server_options=None, path_words=None, peer_options=None, psk=False,
-                 address: str = SERVER, mtu: int | None = None, both_options=None, client_env=None, server_env=None, client_wrap=(), server_wrap=(), server_more: str = ""):  # fmt: skip
+    def __init__(
+        self,
+        network: Network,
+        links=None,
+        client_options=None,
+        server_options=None,
+        both_options=None,
+        path_words=None,
+        peer_options=None,
+        psk=False,
+        address: str = SERVER,
+        mtu: int | None = None,
+        client_env=None,
+        server_env=None,
+        client_wrap=(),
+        server_wrap=(),
+        server_more: str = "",
+    ):
         self.network, self.server_more = network, server_more
         self.links = list(range(len(network.links))) if links is None else list(links)
         self.keys = {"client": Keys(), "server": Keys()}

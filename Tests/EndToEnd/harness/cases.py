@@ -14,9 +14,9 @@ from .proxy import Proxy
 
 
 class Case(unittest.TestCase):
-    """`needs` names what must be there: `causeway`, `root`, `network` (namespaces, TUN), `emulator` (the same and
-    the link emulator), or programs. A missing one skips and says so; with CI=true the runner counts that as a failure. `exclusive` cases run alone, because they measure time or memory. `patient` ones mostly
-    wait for limits to pass: they run beside all others."""
+    """`needs` names what must be there: `causeway`, `root`, `network` (namespaces, TUN), `emulator` (the same and the link emulator), or
+    programs. A missing one skips and says so; with CI=true the runner counts that as a failure. `exclusive` cases run alone, because they
+    measure time or memory. `patient` ones mostly wait for limits to pass: they run beside all others."""
 
     needs: tuple[str, ...] = ("causeway",)
     exclusive = False

@@ -13,6 +13,7 @@ struct shim_received {
   struct shim_address source;
   struct shim_address local; /* where it was sent to, port 0; family 0 when the kernel does not say */
   uint32_t interface;
+  uint64_t unix_ns;  /* SO_TIMESTAMPNS: when the kernel got it, by CLOCK_REALTIME; 0 when it does not say */
   uint32_t drops;    /* SO_RXQ_OVFL: datagrams this socket lost since its creation; 0 when the kernel does not say */
   uint8_t tos;       /* TOS or traffic class */
   uint8_t truncated; /* did not fit the buffer */
