@@ -64,6 +64,8 @@ package final class BondWorker {
       flush()
     }
 
+    var hasBacklog: Bool { !backlog.isEmpty && thread != nil }
+
     func flush() {
       guard !backlog.isEmpty else { return }
       let count = backlog.firstIndex { !commands.send($0) } ?? backlog.count
@@ -124,7 +126,13 @@ package final class BondWorker {
   private func stop() {
     isStopping = true
     for thread in threads { thread.tell(.stop) }
-    for thread in threads { thread.thread?.join() }
+    for thread in threads {
+      while thread.hasBacklog {  // its mailbox was full: it takes what is there
+        usleep(1000)
+        thread.flush()
+      }
+      thread.thread?.join()
+    }
     loop.stop()
   }
 
