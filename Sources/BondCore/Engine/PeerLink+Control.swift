@@ -9,6 +9,8 @@ extension PeerLink {
   static let pathsInterval: UInt64 = 200_000_000
   static let helloLimit = 3
   static let helloInterval: UInt64 = 1_000_000_000
+  /// From the first packet under new keys to the verdict that who asked for them is a stock peer: three HELLOs, and what the last takes.
+  static let strangerPatience: UInt64 = 3_500_000_000
   /// PARAM goes again when the wish moved by an eighth, at most ten times a second.
   static let parametersInterval: UInt64 = 100_000_000
   /// Microseconds that a receiver is ever asked to hold a packet.

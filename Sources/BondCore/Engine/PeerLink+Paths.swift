@@ -187,7 +187,7 @@ extension PeerLink {
   /// Gives up what is in flight on a path that is set aside; it goes out again elsewhere.
   func takeInFlight(_ path: BondPath, at now: Instant) {
     path.sender.takeAllInFlight(into: &engine.outcome)
-    applyOutcome(at: now)
+    applyOutcome(of: path, at: now)
   }
 
   /// Bytes that may wait: what all paths carry in the time of the limit, at least enough for a burst of a few flows.
@@ -202,12 +202,29 @@ extension PeerLink {
   /// Bytes of backlog that are always allowed: eight reads of 64 KiB.
   static let minimumBacklog = 512 * 1024
 
+  private func others(than path: BondPath) -> OtherPaths {
+    var others = OtherPaths()
+    others.soundUntil = .zero
+    for other in paths where other !== path && other.isUsable {
+      others.provenSentAt = max(others.provenSentAt, other.sender.provenSentAt)
+      others.soundUntil = max(others.soundUntil, other.sender.soundUntil)
+    }
+    return others
+  }
+
+  private func askOthers(than path: BondPath, at now: Instant) {
+    for other in paths where other !== path && other.isUsable {
+      other.sender.ask(at: now)
+      takeFacts(other, at: now)
+    }
+  }
+
   // MARK: Time
 
   /// When this peer wants to be called, as far as time alone decides.
   func updateDeadline(at now: Instant) {
     var deadline = timers.nextDeadline ?? .distantFuture
-    deadline = min(deadline, helloDeadline)
+    deadline = min(deadline, min(helloDeadline, strangerDeadline))
     if kind == .bond {
       if let due = order.nextDeadline { deadline = min(deadline, due) }
       if let due = current?.acknowledgementDue { deadline = min(deadline, due) }
@@ -242,9 +259,11 @@ extension PeerLink {
     for path in paths where path.isUsable { alive += 1 }
     for path in paths {
       if path.sender.nextDeadline <= now {
-        path.sender.advance(to: now, anotherPathAlive: alive > (path.isUsable ? 1 : 0), into: &engine.outcome)
-        applyOutcome(at: now)
+        path.sender.advance(
+          to: now, anotherPathAlive: alive > (path.isUsable ? 1 : 0), others: others(than: path), into: &engine.outcome)
+        applyOutcome(of: path, at: now)
         takeFacts(path, at: now)
+        if path.sender.takeNewDoubt() { askOthers(than: path, at: now) }
       }
       if let due = path.mtuSearch?.nextDeadline, due <= now {
         path.mtuSearch?.advance(to: now, &path.mtuFacts)
@@ -264,12 +283,19 @@ extension PeerLink {
     applyTimers(at: now)
     if helloDeadline <= now {
       if helloAttempts >= Self.helloLimit {
-        helloUnanswered(at: now)
+        helloAttempts = 0
+        helloDeadline = .distantFuture
+        // Frames under these keys are an answer too.
+        if kind != .bond || current?.hasRecorded != true { helloUnanswered(at: now) }
       } else {
         helloPending = true
         controlPending = true
         helloDeadline = .distantFuture
       }
+    }
+    if strangerDeadline <= now {
+      strangerDeadline = .distantFuture
+      if kind != .bond || current?.hasRecorded != true { helloUnanswered(at: now) }
     }
     if let session = previous, !session.keys.isUsable(at: now) {
       retire(session)
