@@ -5,6 +5,9 @@ struct SenderState: ~Copyable {
   /// Reordering is waited for at most so long, or one round trip, in nanoseconds.
   static let reorderingLimit: UInt64 = 100_000_000
 
+  /// Full packets that go without a pause before the path counts as its own limit.
+  static let burstPacketCount = 2
+
   let id: PathID
   private(set) var health: PathHealth
   private(set) var roundTrip = RoundTripEstimator()
@@ -25,6 +28,8 @@ struct SenderState: ~Copyable {
   /// Full datagram of this path, for runs; grows to what is seen.
   private var packetByteCount = 1468
   private var budget = 64 * 1024
+  /// Bytes sent since the pace was last ahead of the sender.
+  private var busyByteCount = 0
   private var run = 1468
   private var counterBase: UInt64 = 0
   private var previousCounterBase: UInt64 = 0
@@ -84,9 +89,10 @@ struct SenderState: ~Copyable {
     sentByteCount &+= UInt64(truncatingIfNeeded: byteCount)
     sentPacketCount &+= 1
     var flags = flags
+    // A packet right behind another one is not a busy path: that takes a burst without a pause.
+    busyByteCount = pacer.isIdle(at: now) ? 0 : busyByteCount &+ byteCount
     if flags.isDisjoint(with: [.unacknowledged, .control]) {
-      let isIdle = pacer.isIdle(at: now)
-      if !isIdle || occupiedByteCount &+ byteCount &+ 2 &* run >= budget {
+      if busyByteCount > Self.burstPacketCount &* packetByteCount || occupiedByteCount &+ byteCount &+ 2 &* run >= budget {
         flags.insert(.limited)
       } else if detector.inFlightByteCount == 0 {
         capacity.resumed(at: now)

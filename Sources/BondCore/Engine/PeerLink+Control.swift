@@ -202,7 +202,7 @@ extension PeerLink {
   /// variation more than what detection and resending take; without, the difference of the paths).
   func updateParameters(at now: Instant) {
     var longest: UInt64 = 0
-    for path in paths where path.isUsable { longest = max(longest, path.sender.roundTrip.usualLimit) }
+    for path in paths where carriesData(path) { longest = max(longest, path.sender.roundTrip.usualLimit) }
     guard longest > 0 else { return }
     let limit = (longest &+ longest / 10 &+ 15_000_000) / 1000
     // A packet mended by parity comes when its group is full: later than any resend.

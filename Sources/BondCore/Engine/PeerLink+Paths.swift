@@ -172,7 +172,7 @@ extension PeerLink {
       if change.to == .lost, let uplink = path.uplink { engine.events.append(.uplinkLost(id, uplink: uplink)) }
     }
     updateBacklogLimit()
-    if change.to == .lost, !paths.contains(where: { $0.isUsable }) {
+    if change.to == .lost, !paths.contains(where: { carriesData($0) }) {
       // The peer may have been restarted and know our keys no more.
       allPathsDeadSince = now
       if let lastHandshake, now.nanoseconds(since: lastHandshake) > 5_000_000_000 { wantHandshake(at: now) }
@@ -193,7 +193,7 @@ extension PeerLink {
   /// Bytes that may wait: what all paths carry in the time of the limit, at least enough for a burst of a few flows.
   func updateBacklogLimit() {
     var rate: UInt64 = 0
-    for path in paths where path.isUsable { rate &+= path.sender.capacityBytesPerSecond }
+    for path in paths where carriesData(path) { rate &+= path.sender.capacityBytesPerSecond }
     let limits = engine.configuration.limits
     let worth = Int(min(Double(rate) * limits.backlog.inSeconds, Double(limits.backlogByteCount)))
     queue.byteLimit = max(Self.minimumBacklog, worth)
@@ -202,10 +202,13 @@ extension PeerLink {
   /// Bytes of backlog that are always allowed: eight reads of 64 KiB.
   static let minimumBacklog = 512 * 1024
 
+  /// Whether data may go on a path as far as it itself is concerned. Path 0 leaves them to the paths that were opened.
+  func carriesData(_ path: BondPath) -> Bool { path.isUsable && !(path.id == .handshake && hasOpenedPath) }
+
   private func others(than path: BondPath) -> OtherPaths {
     var others = OtherPaths()
     others.soundUntil = .zero
-    for other in paths where other !== path && other.isUsable {
+    for other in paths where other !== path && carriesData(other) {
       others.provenSentAt = max(others.provenSentAt, other.sender.provenSentAt)
       others.soundUntil = max(others.soundUntil, other.sender.soundUntil)
     }
@@ -213,7 +216,7 @@ extension PeerLink {
   }
 
   private func askOthers(than path: BondPath, at now: Instant) {
-    for other in paths where other !== path && other.isUsable {
+    for other in paths where other !== path && carriesData(other) {
       other.sender.ask(at: now)
       takeFacts(other, at: now)
     }
@@ -223,6 +226,7 @@ extension PeerLink {
 
   /// When this peer wants to be called, as far as time alone decides.
   func updateDeadline(at now: Instant) {
+    if timers.hasDue { applyTimers(at: now) }
     var deadline = timers.nextDeadline ?? .distantFuture
     deadline = min(deadline, min(helloDeadline, strangerDeadline))
     if kind == .bond {
@@ -256,11 +260,11 @@ extension PeerLink {
     if let due = parity.nextDeadline, due <= now { parity.advance(to: now) }
     if let due = reassembler.nextDeadline, due <= now { reassembler.advance(to: now) }
     var alive = 0
-    for path in paths where path.isUsable { alive += 1 }
+    for path in paths where carriesData(path) { alive += 1 }
     for path in paths {
       if path.sender.nextDeadline <= now {
         path.sender.advance(
-          to: now, anotherPathAlive: alive > (path.isUsable ? 1 : 0), others: others(than: path), into: &engine.outcome)
+          to: now, anotherPathAlive: alive > (carriesData(path) ? 1 : 0), others: others(than: path), into: &engine.outcome)
         applyOutcome(of: path, at: now)
         takeFacts(path, at: now)
         if path.sender.takeNewDoubt() { askOthers(than: path, at: now) }

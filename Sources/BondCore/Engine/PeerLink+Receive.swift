@@ -190,7 +190,7 @@ extension PeerLink {
   private func receiveSuspicion(_ suspicion: Suspicion, at now: Instant) {
     guard let path = path(suspicion.path) else { return }
     // The last one that works isn't given up on the peer's word: it has to prove itself.
-    if paths.contains(where: { $0 !== path && $0.isUsable }) {
+    if paths.contains(where: { $0 !== path && carriesData($0) }) {
       path.sender.suspectedByPeer(at: now)
     } else {
       path.sender.ask(at: now)
