@@ -79,6 +79,8 @@ struct PacketThreadPlan: Sendable {
     var binding: PathConfiguration.Binding
     var isIPv6: Bool
     var drops: UInt32 = 0
+    /// Where the last datagram was sent to: the address that a bound socket has for now.
+    var lastDestination: DatagramAddress?
     var isBlocked = false
   }
 
@@ -258,9 +260,13 @@ struct PacketThreadPlan: Sendable {
         guard !message.isTruncated, message.byteCount > 0 else { continue }
         figures.receivedDatagrams &+= UInt64(message.datagramCount)
         var route = Route(socket: UInt32(number), remote: message.source)
-        if let local = message.destination, sockets[number].binding == .any {
-          route.local = local
-          route.interface = message.interface
+        if let local = message.destination {
+          if sockets[number].binding == .any {
+            route.local = local
+            route.interface = message.interface
+          } else {
+            sockets[number].lastDestination = local
+          }
         }
         unsafe engine.receive(
           receiver.bytes(index), count: message.byteCount, segmentByteCount: message.segmentByteCount, from: route,
@@ -322,6 +328,17 @@ struct PacketThreadPlan: Sendable {
     }
   }
 
+  /// The address and port that a path's datagrams leave from, for status.
+  private func completeLocal(_ route: inout Route?) {
+    guard let known = route, !known.isStream, Int(known.socket) < sockets.count else { return }
+    let place = sockets[Int(known.socket)]
+    guard let bound = place.socket?.localAddress else { return }
+    var local = known.local
+    if local.isUnspecified { local = bound.isUnspecified ? place.lastDestination ?? bound : bound }
+    local.port = bound.port
+    if !local.isUnspecified { route?.local = local }
+  }
+
   // MARK: The control thread
 
   private func takeCommands(_ now: Instant) {
@@ -338,6 +355,9 @@ struct PacketThreadPlan: Sendable {
       case .snapshot(let request):
         var snapshot = figures
         snapshot.peers = engine.snapshot()
+        for peer in snapshot.peers.indices {
+          for path in snapshot.peers[peer].paths.indices { completeLocal(&snapshot.peers[peer].paths[path].route) }
+        }
         snapshot.drops = engine.dropList
         snapshot.streams = streams.figures
         report(.snapshot(request, snapshot))

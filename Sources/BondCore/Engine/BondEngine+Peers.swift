@@ -157,7 +157,7 @@ extension PeerLink {
   func shutDown() {
     eraseKeys()
     for path in paths { takeInFlight(path, at: .zero) }
-    while let slot = resends.popFirst(engine.pool) { engine.pool.give(slot) }
+    dropUnderWay()
     while let slot = takePacket(at: .zero) { engine.pool.give(slot) }
   }
 }

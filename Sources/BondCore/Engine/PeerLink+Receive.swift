@@ -171,7 +171,7 @@ extension PeerLink {
           acknowledgement, ranges: ranges.span, underPreviousKeys: session.epoch != path.sendingEpoch, at: now,
           into: &engine.outcome)
       } catch { engine.drops.count(.badAcknowledgement) }
-      applyOutcome(at: now)
+      applyOutcome(of: path, at: now)
       takeFacts(path, at: now)
     }
     updateParameters(at: now)
@@ -191,7 +191,12 @@ extension PeerLink {
 
   private func receiveSuspicion(_ suspicion: Suspicion, at now: Instant) {
     guard let path = path(suspicion.path) else { return }
-    path.sender.suspectedByPeer(at: now)
+    // The last one that works isn't given up on the peer's word: it has to prove itself.
+    if paths.contains(where: { $0 !== path && carriesData($0) }) {
+      path.sender.suspectedByPeer(at: now)
+    } else {
+      path.sender.ask(at: now)
+    }
     takeFacts(path, at: now)
   }
 
@@ -237,6 +242,7 @@ extension PeerLink {
       return
     }
     path.sender.echoReceived(echo.probe.id, at: now)
+    path.mtuSearch?.acknowledged(byteCount: Self.transportByteCount)
     if !path.isValidated {
       path.isValidated = true
       becameUsable(path, at: now)

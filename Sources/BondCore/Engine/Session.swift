@@ -35,6 +35,9 @@ final class Session {
 
   // MARK: Acknowledgements
 
+  /// Whether frames came in under these keys: only a peer that knows what we are sends any but HELLO.
+  var hasRecorded: Bool { trackers.contains { $0 != nil } }
+
   @inline(__always) func record(
     _ path: PathID, _ counter: UInt64, wantsAcknowledgement: Bool, isCongested: Bool, arrivedAt arrival: Instant, at now: Instant
   ) {

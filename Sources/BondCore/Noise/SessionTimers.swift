@@ -147,6 +147,9 @@ public struct SessionTimers {
     }
   }
 
+  /// Whether `take` has something to give: sending and receiving find it too, not only `advance`.
+  @inline(__always) public var hasDue: Bool { !due.isEmpty }
+
   /// What was found due, once.
   public mutating func take() -> Due {
     defer { due = [] }
