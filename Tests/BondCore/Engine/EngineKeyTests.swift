@@ -72,6 +72,7 @@ import Testing
     network.links[0].isUp = true
     network.links[1].isUp = true
     let back = network.run(until: { network.client.usablePathCount == 2 && network.server.usablePathCount == 2 }, atMost: .seconds(12))
+    for end in [network.client, network.server] { print("DBG", end.isServer, network.now, back, end.kind, end.link.paths.map { ($0.id, $0.sender.state, $0.isValidated, $0.route as Any) }) }
     #expect(back)
     let number = network.exchange(for: .seconds(1), every: .milliseconds(10))
     network.run(for: .seconds(1))

@@ -320,8 +320,8 @@ final class EngineNetwork {
   }
 
   /// What must hold at the end of every story: no nonce was used twice, and once nothing is under way no packet buffer is kept.
-  func expectNothingKept(_ location: SourceLocation = #_sourceLocation) {
-    run(for: .seconds(3))
+  func expectNothingKept(after wait: Duration = .seconds(3), _ location: SourceLocation = #_sourceLocation) {
+    run(for: wait)
     for end in [client, server] {
       let lent = end.engine.pool.lentCount
       #expect(lent == 0, "\(end.isServer ? "server" : "client") keeps packets", sourceLocation: location)
