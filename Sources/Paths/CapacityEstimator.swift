@@ -35,6 +35,10 @@ struct CapacityEstimator: Sendable {
   static let maximumRound: UInt64 = 500_000_000
   /// Share of a round's bytes that makes it busy.
   static let busyShare = 0.75
+  /// Bytes that must have come through a standing queue before they may lower the estimate below half of itself: three full packets.
+  static let evidence = 3 * 1468
+  /// Packets of a round that say how fast a sender is that paces itself.
+  static let plentyPacketCount = 20
   /// A round that delivers this share of the estimate is nearly busy.
   static let nearlyBusyShare = 0.7
   /// Bytes in flight before anything was acknowledged: 32 packets. While rates double, twice what arrived lately.
@@ -66,6 +70,7 @@ struct CapacityEstimator: Sendable {
   private var lastArrival = Int64.min
   private var lastCongestionCount: UInt32 = 0
   private var growth = CapacityEstimator.minimumGrowth
+  private var evidenceByteCount = 0
   /// Capacity while a queue stands: mean of the delivered rates.
   private var queueRate = 0.0
   private var outlierCount = 0
@@ -226,14 +231,21 @@ struct CapacityEstimator: Sendable {
     queue = round.leastWait == .max ? 0 : Double(round.leastWait)
     if hurry { queue = max(queue, 2 * target) }
     let busy = Double(round.limitedByteCount) >= Self.busyShare * Double(round.byteCount) && round.byteCount > 0
-    if queue <= Self.visibleQueue + margin { drain.emptied(at: now) }
+    if queue <= Self.visibleQueue + margin {
+      drain.emptied(at: now)
+      evidenceByteCount = 0
+    } else {
+      evidenceByteCount &+= round.byteCount
+    }
     judgeLosses(roundTrip, at: now)
     if busy {
       if Double(round.markedCount) > Self.markShare * Double(round.packetCount) { queue = max(queue, target * 1.5) }
       if isStarting { start(hurry: hurry) }
       if !isStarting { steer(length: length, roundTrip) }
       considerDrain(roundTrip, at: now)
-    } else if !isStarting, queue <= Self.visibleQueue + margin, delivered >= Self.nearlyBusyShare * rate {
+    } else if !isStarting, queue <= Self.visibleQueue + margin, round.packetCount >= Self.plentyPacketCount,
+      delivered >= Self.nearlyBusyShare * rate
+    {
       makeRoom()
     }
     apply(at: now)
@@ -292,6 +304,8 @@ struct CapacityEstimator: Sendable {
       return
     }
     growth = Self.minimumGrowth
+    // A few small packets that waited for a processor say nothing about the path: what they deliver is what there was to deliver.
+    guard delivered >= 0.5 * rate || evidenceByteCount >= Self.evidence else { return }
     smoothQueueRate()
     let horizon = max(100_000_000, 3 * (Double(roundTrip.smoothed) + length))
     let correction = min(0.05, max(-0.5, (target - queue) / horizon))

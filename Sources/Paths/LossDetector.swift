@@ -82,6 +82,11 @@ struct LossDetector: ~Copyable {
     ring.append(record, at: counter)
   }
 
+  /// Something is in flight and no deadline runs yet: an acknowledgement sets the next one.
+  @inline(__always) mutating func arm(timer: UInt64, at now: Instant) {
+    if lossDeadlineNanoseconds == .max { lossDeadlineNanoseconds = now.nanoseconds &+ timer }
+  }
+
   /// The ring is at its limit: what would be overwritten is given up, to be told with the next outcome.
   private mutating func displace(through counter: UInt64) {
     let limit = UInt64(SentRing.capacityLimit)

@@ -23,6 +23,12 @@ public struct PathHealth: Sendable {
   public static let minimumSuspicion: UInt64 = 30_000_000
   /// The acknowledgement's delay and the slack of both ends that suspicion allows for.
   public static let suspicionSlack: UInt64 = 20_000_000
+  /// What doubt allows for: less than suspicion, as it costs a probe and no more.
+  public static let doubtSlack: UInt64 = 10_000_000
+  /// Suspicion waits so much longer than due for the word of another path that has just been asked.
+  public static let evidencePatience: UInt64 = 60_000_000
+  /// While no other path is known to live, suspicion is thought over again this often.
+  public static let evidenceInterval: UInt64 = 5_000_000
   /// How much later than due a first look at the clock may be before it is taken for our own absence.
   public static let stallAllowance: UInt64 = 2_000_000
   /// Lost: the first probes follow each other at this interval, doubling up to `lostProbeInterval`.
@@ -33,8 +39,7 @@ public struct PathHealth: Sendable {
   public static let latelyLost: UInt64 = 600_000_000_000
   /// Lost for longer than that.
   public static let longLostProbeInterval: UInt64 = 5_000_000_000
-  /// More losses than this within `flapWindow` start the hold-down.
-  public static let flapThreshold = 3
+  /// More than three losses within this time start the hold-down.
   public static let flapWindow: UInt64 = 60_000_000_000
   public static let minimumHoldDown: UInt64 = 1_000_000_000
   public static let maximumHoldDown: UInt64 = 30_000_000_000
@@ -44,6 +49,10 @@ public struct PathHealth: Sendable {
   /// Zero unless the path flaps; then how long after a loss it can't return, in nanoseconds.
   public private(set) var holdDown: UInt64 = 0
   public private(set) var interfaceIsDown = false
+  /// Data are silent for longer than acknowledgements usually take: nothing that could go elsewhere should go here.
+  public private(set) var isDoubted = false
+  /// When the newest packet was sent that is known to have arrived.
+  public private(set) var provenSentAt: Instant = .zero
   /// Transitions to `lost` since the start.
   public private(set) var lossCount = 0
 
@@ -71,6 +80,9 @@ public struct PathHealth: Sendable {
   private var silentSince: Instant?
   /// Whether the path may be suspected by its data: false where it is the only one alive.
   private var mayBeSuspected = false
+  private var others = OtherPaths()
+  private var hasNewDoubt = false
+  private var askedAt: Instant = .zero
 
   public init(at now: Instant) {
     stateSince = now
@@ -81,6 +93,17 @@ public struct PathHealth: Sendable {
   public var suspicionTimeout: UInt64 {
     let limit = usualLimit &+ Self.suspicionSlack
     return max(Self.minimumSuspicion, limit &+ limit / 2)
+  }
+
+  /// Silence of data after which the path is doubted: srtt + 4 var + 10 ms. Nanoseconds.
+  public var doubtTimeout: UInt64 { usualLimit &+ Self.doubtSlack }
+
+  /// Until when nothing speaks against this path, as far as is known now: `zero` where something does.
+  public var soundUntil: Instant {
+    guard state == .normal, !isDoubted else { return .zero }
+    var end = doubtDeadline ?? .distantFuture
+    if let probe = probes.oldestTimeout(doubtTimeout) { end = min(end, probe) }
+    return end
   }
 
   /// Nanoseconds after which an idle path's probe counts as lost.
@@ -99,9 +122,35 @@ public struct PathHealth: Sendable {
       smoothedRoundTrip = roundTrip.smoothed
       usualLimit = roundTrip.usualLimit
     }
-    if silentSince != self.silentSince { confirmAt = nil }
+    if silentSince != self.silentSince {
+      confirmAt = nil
+      isDoubted = false
+    }
     self.silentSince = silentSince
     self.mayBeSuspected = mayBeSuspected
+  }
+
+  /// The first of the data that are unanswered now left at `since`.
+  public mutating func fellSilent(since: Instant) {
+    silentSince = since
+    confirmAt = nil
+  }
+
+  /// What the peer's other usable paths say, before `advance(to:)`.
+  public mutating func observe(_ others: OtherPaths) { self.others = others }
+
+  /// Whether doubt arose since the last call: the other paths are to be asked, so that the one that died is told from the one whose
+  /// acknowledgements died with it.
+  public mutating func takeNewDoubt() -> Bool {
+    defer { hasNewDoubt = false }
+    return hasNewDoubt
+  }
+
+  /// Another path is in doubt: prove yourself.
+  public mutating func ask(at now: Instant) {
+    guard state == .normal, now.nanoseconds(since: askedAt) >= max(Self.suspicionProbeInterval, smoothedRoundTrip / 2) else { return }
+    askedAt = now
+    facts.append(.sendProbe(probes.next(at: now)))
   }
 
   /// The probe of a `sendProbe` fact left at `now`.
@@ -149,12 +198,16 @@ public struct PathHealth: Sendable {
   public var nextDeadline: Instant {
     if interfaceIsDown && state == .lost { return .distantFuture }
     var deadline = nextProbeAt
-    if state == .normal, let suspicion = suspicionDeadline { deadline = min(deadline, max(suspicion, confirmAt ?? .zero)) }
+    if state == .normal, let suspicion = suspicionDeadline {
+      deadline = min(deadline, max(suspicion, confirmAt ?? .zero))
+      if !isDoubted, let doubt = doubtDeadline { deadline = min(deadline, doubt) }
+    }
     if state != .lost, let timeout = probes.oldestTimeout(currentProbeTimeout) { deadline = min(deadline, timeout) }
     return deadline
   }
 
   public mutating func advance(to now: Instant) {
+    if state == .normal, !isDoubted, let due = doubtDeadline, due <= now { doubt(at: now) }
     if state == .normal, let due = suspicionDeadline, due <= now { confirmSuspicion(due: due, at: now) }
     if state != .lost { expireProbes(at: now) }
     if now >= nextProbeAt && !(interfaceIsDown && state == .lost) { probe(at: now) }
@@ -163,6 +216,38 @@ public struct PathHealth: Sendable {
   private var suspicionDeadline: Instant? {
     guard let silentSince else { return nil }
     return Instant(nanoseconds: silentSince.nanoseconds &+ suspicionTimeout)
+  }
+
+  private var doubtDeadline: Instant? {
+    guard let silentSince else { return nil }
+    return Instant(nanoseconds: max(silentSince.nanoseconds, provenSentAt.nanoseconds) &+ doubtTimeout)
+  }
+
+  private mutating func doubt(at now: Instant) {
+    isDoubted = true
+    hasNewDoubt = true
+    guard now.nanoseconds(since: askedAt) >= Self.suspicionProbeInterval else { return }
+    askedAt = now
+    facts.append(.sendProbe(probes.next(at: now)))
+  }
+
+  /// Whether another path lives although this one is silent. When all fall silent at once it is the acknowledgements' way that died, or
+  /// all of them: then nothing is set aside before one of the probes has come back.
+  private mutating func othersAnswer(due: Instant, at now: Instant) -> Bool {
+    guard let silentSince, others.provenSentAt < silentSince else { return true }
+    if now >= others.soundUntil {
+      let last = askedAt.nanoseconds
+      if now.nanoseconds &- last >= Self.onlyPathProbeInterval {
+        askedAt = now
+        hasNewDoubt = true
+        facts.append(.sendProbe(probes.next(at: now)))
+      }
+      confirmAt = Instant(nanoseconds: now.nanoseconds &+ Self.evidenceInterval)
+      return false
+    }
+    if others.soundUntil.nanoseconds > due.nanoseconds &+ Self.evidencePatience { return true }
+    confirmAt = min(others.soundUntil, Instant(nanoseconds: now.nanoseconds &+ Self.evidenceInterval))
+    return false
   }
 
   private mutating func confirmSuspicion(due: Instant, at now: Instant) {
@@ -176,6 +261,7 @@ public struct PathHealth: Sendable {
       facts.append(.sendProbe(probes.next(at: now)))
       return
     }
+    guard othersAnswer(due: due, at: now) else { return }
     suspect(.dataUnacknowledged, needProofAfter: .zero, at: now)
   }
 
@@ -208,6 +294,10 @@ public struct PathHealth: Sendable {
         nextProbeAt = Instant(nanoseconds: lastProofAt.nanoseconds &+ Self.idleProbeInterval)
         return
       }
+      if now.nanoseconds(since: askedAt) < Self.suspicionProbeInterval {  // doubt has just asked
+        nextProbeAt = Instant(nanoseconds: askedAt.nanoseconds &+ Self.suspicionProbeInterval)
+        return
+      }
       interval = Self.idleProbeInterval
     case .unstable: interval = max(Self.suspicionProbeInterval, smoothedRoundTrip / 2)
     case .lost:
@@ -231,6 +321,10 @@ public struct PathHealth: Sendable {
   private enum Proof { case echo, acknowledgement }
 
   private mutating func proved(sentAt: Instant, at now: Instant, by proof: Proof) {
+    if sentAt > provenSentAt {
+      provenSentAt = sentAt
+      isDoubted = false
+    }
     guard sentAt >= proofAfter else { return }
     switch state {
     case .normal:
@@ -271,6 +365,7 @@ public struct PathHealth: Sendable {
     lastProofAt = now
     confirmAt = nil
     silentSince = nil
+    isDoubted = false
     probes.forget()
     nextProbeAt = Instant(nanoseconds: now.nanoseconds &+ Self.idleProbeInterval)
     change(to: next, reason, at: now)
@@ -317,4 +412,14 @@ public struct PathHealth: Sendable {
     state = next
     stateSince = now
   }
+}
+
+/// What the other usable paths of a peer say when one is silent.
+public struct OtherPaths: Sendable, BitwiseCopyable {
+  /// When the newest packet was sent on any of them that is known to have arrived.
+  public var provenSentAt: Instant = .zero
+  /// Until when nothing speaks against at least one of them.
+  public var soundUntil: Instant = .distantFuture
+
+  public init() {}
 }

@@ -60,6 +60,12 @@ public final class PathSender {
 
   public var state: PathState { core.health.state }
   public var health: PathHealth { core.health }
+  /// See `PathHealth`.
+  public var isDoubted: Bool { core.health.isDoubted }
+  /// See `PathHealth`.
+  public var provenSentAt: Instant { core.health.provenSentAt }
+  /// See `PathHealth`.
+  public var soundUntil: Instant { core.health.soundUntil }
   public var roundTrip: RoundTripEstimator { core.roundTrip }
   public var inFlightByteCount: Int { core.inFlightByteCount }
   public var inFlightPacketCount: Int { core.inFlightPacketCount }
@@ -113,6 +119,15 @@ public final class PathSender {
   /// A probe came back on this path.
   public func echoReceived(_ id: UInt32, at now: Instant) { core.echoReceived(id, at: now) }
 
+  /// Another path is in doubt: this one is to prove itself by a probe.
+  public func ask(at now: Instant) { core.ask(at: now) }
+
+  /// Whether doubt about this path arose since the last call: the others are to be asked.
+  public func takeNewDoubt() -> Bool { core.takeNewDoubt() }
+
+  /// Whether the oldest unanswered data are older than an acknowledgement usually takes.
+  public func isSilent(at now: Instant) -> Bool { core.isSilent(at: now) }
+
   /// The peer set its direction of this path aside.
   public func suspectedByPeer(at now: Instant) { core.suspectedByPeer(at: now) }
 
@@ -130,9 +145,13 @@ public final class PathSender {
   /// When `advance(to:)` is due: losses, suspicion, probes. The pace is `nextSendTime`.
   public var nextDeadline: Instant { core.nextDeadline }
 
-  /// - Parameter anotherPathAlive: Whether another path could take over; without one, silence of data suspects nothing.
-  public func advance(to now: Instant, anotherPathAlive: Bool, into outcome: inout AcknowledgementOutcome) {
-    core.advance(to: now, anotherPathAlive: anotherPathAlive, into: &outcome)
+  /// - Parameters:
+  ///   - anotherPathAlive: Whether another path could take over; without one, silence of data suspects nothing.
+  ///   - others: What the usable ones among the other paths say.
+  public func advance(
+    to now: Instant, anotherPathAlive: Bool, others: OtherPaths = OtherPaths(), into outcome: inout AcknowledgementOutcome
+  ) {
+    core.advance(to: now, anotherPathAlive: anotherPathAlive, others: others, into: &outcome)
   }
 
   // MARK: Views

@@ -5,6 +5,9 @@ struct SenderState: ~Copyable {
   /// Reordering is waited for at most so long, or one round trip, in nanoseconds.
   static let reorderingLimit: UInt64 = 100_000_000
 
+  /// Full packets that go without a pause before the path counts as its own limit.
+  static let burstPacketCount = 2
+
   let id: PathID
   private(set) var health: PathHealth
   private(set) var roundTrip = RoundTripEstimator()
@@ -25,6 +28,8 @@ struct SenderState: ~Copyable {
   /// Full datagram of this path, for runs; grows to what is seen.
   private var packetByteCount = 1468
   private var budget = 64 * 1024
+  /// Bytes sent since the pace was last ahead of the sender.
+  private var busyByteCount = 0
   private var run = 1468
   private var counterBase: UInt64 = 0
   private var previousCounterBase: UInt64 = 0
@@ -84,16 +89,21 @@ struct SenderState: ~Copyable {
     sentByteCount &+= UInt64(truncatingIfNeeded: byteCount)
     sentPacketCount &+= 1
     var flags = flags
+    // A packet right behind another one is not a busy path: that takes a burst without a pause.
+    busyByteCount = pacer.isIdle(at: now) ? 0 : busyByteCount &+ byteCount
     if flags.isDisjoint(with: [.unacknowledged, .control]) {
-      let isIdle = pacer.isIdle(at: now)
-      if !isIdle || occupiedByteCount &+ byteCount &+ 2 &* run >= budget {
+      if busyByteCount > Self.burstPacketCount &* packetByteCount || occupiedByteCount &+ byteCount &+ 2 &* run >= budget {
         flags.insert(.limited)
       } else if detector.inFlightByteCount == 0 {
         capacity.resumed(at: now)
       }
     }
     pacer.sent(byteCount, at: now)
+    let wasSilent = detector.silentSince != nil
     detector.sent(counter: counterBase &+ counter, byteCount: byteCount, token: token, flags: flags, at: now)
+    // The first packet in flight starts the clocks: no acknowledgement may ever come to do it.
+    if detector.lossDeadlineNanoseconds == .max, detector.inFlightPacketCount > 0 { detector.arm(timer: lossTimer, at: now) }
+    if !wasSilent, let since = detector.silentSince { health.fellSilent(since: since) }
   }
 
   /// New keys: counters start again at zero. Acknowledgements under the previous keys are still understood.
@@ -153,6 +163,16 @@ struct SenderState: ~Copyable {
     observe()
   }
 
+  /// Another path is in doubt: probe this one.
+  mutating func ask(at now: Instant) { health.ask(at: now) }
+  mutating func takeNewDoubt() -> Bool { health.takeNewDoubt() }
+
+  /// Whether the oldest unanswered data are older than an acknowledgement usually takes.
+  func isSilent(at now: Instant) -> Bool {
+    guard let since = detector.silentSince else { return false }
+    return now.nanoseconds(since: since) > overtakenLimit
+  }
+
   mutating func suspectedByPeer(at now: Instant) { health.suspectedByPeer(at: now) }
   mutating func interfaceDown(at now: Instant) { health.interfaceDown(at: now) }
   mutating func interfaceUp(at now: Instant) { health.interfaceUp(at: now) }
@@ -178,8 +198,11 @@ struct SenderState: ~Copyable {
   }
 
   /// - Parameter anotherPathAlive: Whether another path could take over; without one, silence of data suspects nothing.
-  mutating func advance(to now: Instant, anotherPathAlive: Bool, into outcome: inout AcknowledgementOutcome) {
+  mutating func advance(
+    to now: Instant, anotherPathAlive: Bool, others: OtherPaths = OtherPaths(), into outcome: inout AcknowledgementOutcome
+  ) {
     anotherIsAlive = anotherPathAlive
+    health.observe(others)
     if detector.lossDeadlineNanoseconds <= now.nanoseconds {
       var amount = AcknowledgedAmount()
       detectLosses(at: now, &amount, into: &outcome)
@@ -204,11 +227,17 @@ struct SenderState: ~Copyable {
   private mutating func detectLosses(
     at now: Instant, _ amount: inout AcknowledgedAmount, into outcome: inout AcknowledgementOutcome
   ) {
-    let scatter = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
-    let reordering = roundTrip.smoothed &+ max(scatter, reorderingDelay)
-    detector.detect(
-      at: now, reordering: reordering, timer: reordering &+ acknowledgementDelay &+ LossDetector.timerSlack, &amount, into: &outcome)
+    detector.detect(at: now, reordering: overtakenLimit, timer: lossTimer, &amount, into: &outcome)
   }
+
+  /// Age past which a packet that others overtook is lost, in nanoseconds.
+  private var overtakenLimit: UInt64 {
+    let scatter = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
+    return roundTrip.smoothed &+ max(scatter, reorderingDelay)
+  }
+
+  /// Age past which any packet is lost, in nanoseconds.
+  private var lossTimer: UInt64 { overtakenLimit &+ acknowledgementDelay &+ LossDetector.timerSlack }
 
   private mutating func observe() {
     health.observe(roundTrip, silentSince: detector.silentSince, mayBeSuspected: anotherIsAlive)

@@ -32,6 +32,9 @@ struct PacketThreadPlan: Sendable {
   static let receiveLimit = 2
   /// Runs sent in a turn before the device and the sockets are looked at again.
   static let sendLimit = 64
+  /// Nanoseconds between two readings of a clock that are taken for one moment, and tries to get them.
+  static let clockPrecision: UInt64 = 5_000
+  static let clockAttempts = 5
   /// Listening sockets, the first in the table: one of each family.
   static let listenerCount: UInt32 = 2
   /// The wall clock may be slewed by half a millisecond a second; arrival times must be better than that.
@@ -76,6 +79,8 @@ struct PacketThreadPlan: Sendable {
     var binding: PathConfiguration.Binding
     var isIPv6: Bool
     var drops: UInt32 = 0
+    /// Where the last datagram was sent to: the address that a bound socket has for now.
+    var lastDestination: DatagramAddress?
     var isBlocked = false
   }
 
@@ -174,7 +179,16 @@ struct PacketThreadPlan: Sendable {
 
   private func setWallClock(_ now: Instant) {
     wallClockSetAt = now
-    engine.unixOffset = SystemClock.unixNanoseconds &- now.nanoseconds
+    // The two clocks at one moment: a thread that lost its processor in between would date every arrival too early.
+    for _ in 0..<Self.clockAttempts {
+      let before = SystemClock.now
+      let unix = SystemClock.unixNanoseconds
+      let after = SystemClock.now
+      guard after.nanoseconds(since: before) < Self.clockPrecision else { continue }
+      engine.unixOffset = unix &- before.nanoseconds &- after.nanoseconds(since: before) / 2
+      return
+    }
+    if engine.unixOffset == 0 { engine.unixOffset = SystemClock.unixNanoseconds &- SystemClock.now.nanoseconds }
   }
 
   private func takeEvents(_ now: Instant) {
@@ -246,9 +260,13 @@ struct PacketThreadPlan: Sendable {
         guard !message.isTruncated, message.byteCount > 0 else { continue }
         figures.receivedDatagrams &+= UInt64(message.datagramCount)
         var route = Route(socket: UInt32(number), remote: message.source)
-        if let local = message.destination, sockets[number].binding == .any {
-          route.local = local
-          route.interface = message.interface
+        if let local = message.destination {
+          if sockets[number].binding == .any {
+            route.local = local
+            route.interface = message.interface
+          } else {
+            sockets[number].lastDestination = local
+          }
         }
         unsafe engine.receive(
           receiver.bytes(index), count: message.byteCount, segmentByteCount: message.segmentByteCount, from: route,
@@ -310,6 +328,17 @@ struct PacketThreadPlan: Sendable {
     }
   }
 
+  /// The address and port that a path's datagrams leave from, for status.
+  private func completeLocal(_ route: inout Route?) {
+    guard let known = route, !known.isStream, Int(known.socket) < sockets.count else { return }
+    let place = sockets[Int(known.socket)]
+    guard let bound = place.socket?.localAddress else { return }
+    var local = known.local
+    if local.isUnspecified { local = bound.isUnspecified ? place.lastDestination ?? bound : bound }
+    local.port = bound.port
+    if !local.isUnspecified { route?.local = local }
+  }
+
   // MARK: The control thread
 
   private func takeCommands(_ now: Instant) {
@@ -326,6 +355,9 @@ struct PacketThreadPlan: Sendable {
       case .snapshot(let request):
         var snapshot = figures
         snapshot.peers = engine.snapshot()
+        for peer in snapshot.peers.indices {
+          for path in snapshot.peers[peer].paths.indices { completeLocal(&snapshot.peers[peer].paths[path].route) }
+        }
         snapshot.drops = engine.dropList
         snapshot.streams = streams.figures
         report(.snapshot(request, snapshot))

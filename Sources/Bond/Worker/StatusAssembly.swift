@@ -144,7 +144,7 @@ struct StatusAssembly {
     }
     if let route = report.route {
       status.remote = "\(SocketAddress(route.remote))"
-      if !route.local.isUnspecified { status.local = IPAddress(route.local).description }
+      if !route.local.isUnspecified { status.local = "\(SocketAddress(route.local))" }
     }
     status.state = "\(report.sender.state)"
     status.isBackup = report.preference > 0

@@ -43,11 +43,6 @@ extension BondEngine {
     peer.setUplink(uplink, route: route, at: now)
   }
 
-  /// Where a peer may be reached before it was heard of.
-  public func setEndpoint(of id: PeerID, route: Route) {
-    peers[id]?.handshakeRoute = route
-  }
-
   /// The kernel says that an uplink's interface or address went or came back.
   public func setUplink(_ uplink: Int, of id: PeerID, isDown: Bool, at now: Instant) {
     guard let peer = peers[id] else { return }
@@ -162,7 +157,7 @@ extension PeerLink {
   func shutDown() {
     eraseKeys()
     for path in paths { takeInFlight(path, at: .zero) }
-    while let slot = resends.popFirst(engine.pool) { engine.pool.give(slot) }
+    dropUnderWay()
     while let slot = takePacket(at: .zero) { engine.pool.give(slot) }
   }
 }

@@ -59,11 +59,18 @@ extension PeerLink {
       queueOverflowed: queueCounters.overflowed, queueExpired: queueCounters.expired,
       queueMarks: queueCounters.marked)
     for path in paths where !(kind == .bond && path.id == .handshake && hasOpenedPath) {
+      var sender = path.sender.snapshot
+      var limit = path.datagramLimit
+      if kind != .bond {
+        // Nothing is asked of a stock peer: its path works while there are keys, and carries what it is given.
+        limit = engine.configuration.innerMTU + TransportHeader.overhead
+        if current != nil { sender.state = .normal }
+      }
       snapshot.paths.append(
         PathReport(
           uplink: path.uplink, route: path.route, isValidated: path.isValidated,
-          isFragmenting: path.isFragmenting(innerMTU: engine.configuration.innerMTU),
-          preference: path.preference, mtu: path.datagramLimit + (path.route?.overheadByteCount ?? 28), sender: path.sender.snapshot,
+          isFragmenting: kind == .bond && path.isFragmenting(innerMTU: engine.configuration.innerMTU),
+          preference: path.preference, mtu: limit + (path.route?.overheadByteCount ?? 28), sender: sender,
           statistics: path.statistics))
     }
     return snapshot

@@ -9,6 +9,8 @@ extension PeerLink {
   static let pathsInterval: UInt64 = 200_000_000
   static let helloLimit = 3
   static let helloInterval: UInt64 = 1_000_000_000
+  /// From the first packet under new keys to the verdict that who asked for them is a stock peer: three HELLOs, and what the last takes.
+  static let strangerPatience: UInt64 = 3_500_000_000
   /// PARAM goes again when the wish moved by an eighth, at most ten times a second.
   static let parametersInterval: UInt64 = 100_000_000
   /// Microseconds that a receiver is ever asked to hold a packet.
@@ -196,11 +198,11 @@ extension PeerLink {
     }
   }
 
-  /// The hold limit that our paths make sensible, told when it moved (research 4.3: with repair a round trip of the slowest path and its
-  /// variation more than what detection and resending take; without, the difference of the paths).
+  /// The hold limit that our paths make sensible, told when it moved: the usual round trip of the slowest path, a tenth and 15 ms for
+  /// detection and the resend (docs/bond.md, "The order of packets").
   func updateParameters(at now: Instant) {
     var longest: UInt64 = 0
-    for path in paths where path.isUsable { longest = max(longest, path.sender.roundTrip.usualLimit) }
+    for path in paths where carriesData(path) { longest = max(longest, path.sender.roundTrip.usualLimit) }
     guard longest > 0 else { return }
     let limit = (longest &+ longest / 10 &+ 15_000_000) / 1000
     // A packet mended by parity comes when its group is full: later than any resend.

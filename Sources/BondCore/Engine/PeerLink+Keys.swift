@@ -32,6 +32,7 @@ extension PeerLink {
       helloPending = true
       helloAttempts = 0
       helloDeadline = .distantFuture
+      strangerDeadline = .distantFuture
       controlPending = true
       ensureHandshakePath(at: now)
     case .responder:
@@ -53,6 +54,7 @@ extension PeerLink {
     settledIndex = session.keys.localIndex
     noteShare()
     engine.handshaker.cancelAttempt(id)
+    strangerDeadline = Instant(nanoseconds: now.nanoseconds &+ Self.strangerPatience)
     ensureHandshakePath(at: now)
     activate()
   }
@@ -120,6 +122,7 @@ extension PeerLink {
 
   func receiveHello(_ hello: Hello, on path: BondPath, at now: Instant) {
     guard hello.minimumVersion <= Hello.currentVersion else { return engine.drops.count(.unknownVersion) }
+    strangerDeadline = .distantFuture
     meet(hello, at: now)
     helloAcknowledgementPending = true
     helloPath = path
@@ -179,15 +182,27 @@ extension PeerLink {
     ensureHandshakePath(at: now)
   }
 
+  /// Gives back what was sent and waits to be sent again, after `takeInFlight` of every path.
+  func dropUnderWay() {
+    for (slot, _) in copies { release(hold: slot) }
+    copies.removeAll(keepingCapacity: true)
+    for slot in redundant { release(hold: slot) }
+    redundant.removeAll(keepingCapacity: true)
+    redundantPaths = 0
+    while let slot = resends.popFirst(pool) { pool.give(slot) }
+  }
+
+  private func release(hold slot: PacketSlot) {
+    pool[slot].copies &-= 1
+    let info = pool[slot]
+    if info.copies == 0 && !info.flags.contains(.queued) { pool.give(slot) }
+  }
+
   /// The peer counts as new: nothing of the bond's state holds any more. What waits to be sent stays.
   func reset(at now: Instant) {
     if engine.configuration.shard == 0 { resets &+= 1 }
     for path in paths { takeInFlight(path, at: now) }
-    while let slot = resends.popFirst(pool) { pool.give(slot) }
-    for (slot, _) in copies { pool.give(slot) }
-    copies.removeAll(keepingCapacity: true)
-    redundant.removeAll(keepingCapacity: true)
-    redundantPaths = 0
+    dropUnderWay()
     let route = path(.handshake)?.route ?? handshakeRoute
     paths.removeAll()
     views.removeAll()

@@ -67,7 +67,8 @@ extension PeerLink {
       return
     }
     guard let old = path.route else {
-      if path.uplink == nil { route.isStream ? revive(path, on: route, at: now) : (path.route = route) }
+      guard path.uplink == nil else { return }
+      if route.isStream { revive(path, on: route, at: now) } else { path.route = route }
       return
     }
     if old.hasSameFarEnd(as: route) {
@@ -172,7 +173,7 @@ extension PeerLink {
       if change.to == .lost, let uplink = path.uplink { engine.events.append(.uplinkLost(id, uplink: uplink)) }
     }
     updateBacklogLimit()
-    if change.to == .lost, !paths.contains(where: { $0.isUsable }) {
+    if change.to == .lost, !paths.contains(where: { carriesData($0) }) {
       // The peer may have been restarted and know our keys no more.
       allPathsDeadSince = now
       if let lastHandshake, now.nanoseconds(since: lastHandshake) > 5_000_000_000 { wantHandshake(at: now) }
@@ -187,13 +188,13 @@ extension PeerLink {
   /// Gives up what is in flight on a path that is set aside; it goes out again elsewhere.
   func takeInFlight(_ path: BondPath, at now: Instant) {
     path.sender.takeAllInFlight(into: &engine.outcome)
-    applyOutcome(at: now)
+    applyOutcome(of: path, at: now)
   }
 
   /// Bytes that may wait: what all paths carry in the time of the limit, at least enough for a burst of a few flows.
   func updateBacklogLimit() {
     var rate: UInt64 = 0
-    for path in paths where path.isUsable { rate &+= path.sender.capacityBytesPerSecond }
+    for path in paths where carriesData(path) { rate &+= path.sender.capacityBytesPerSecond }
     let limits = engine.configuration.limits
     let worth = Int(min(Double(rate) * limits.backlog.inSeconds, Double(limits.backlogByteCount)))
     queue.byteLimit = max(Self.minimumBacklog, worth)
@@ -202,12 +203,33 @@ extension PeerLink {
   /// Bytes of backlog that are always allowed: eight reads of 64 KiB.
   static let minimumBacklog = 512 * 1024
 
+  /// Whether data may go on a path as far as it itself is concerned. Path 0 leaves them to the paths that were opened.
+  func carriesData(_ path: BondPath) -> Bool { path.isUsable && !(path.id == .handshake && hasOpenedPath) }
+
+  private func others(than path: BondPath) -> OtherPaths {
+    var others = OtherPaths()
+    others.soundUntil = .zero
+    for other in paths where other !== path && carriesData(other) {
+      others.provenSentAt = max(others.provenSentAt, other.sender.provenSentAt)
+      others.soundUntil = max(others.soundUntil, other.sender.soundUntil)
+    }
+    return others
+  }
+
+  private func askOthers(than path: BondPath, at now: Instant) {
+    for other in paths where other !== path && carriesData(other) {
+      other.sender.ask(at: now)
+      takeFacts(other, at: now)
+    }
+  }
+
   // MARK: Time
 
   /// When this peer wants to be called, as far as time alone decides.
   func updateDeadline(at now: Instant) {
+    if timers.hasDue { applyTimers(at: now) }
     var deadline = timers.nextDeadline ?? .distantFuture
-    deadline = min(deadline, helloDeadline)
+    deadline = min(deadline, min(helloDeadline, strangerDeadline))
     if kind == .bond {
       if let due = order.nextDeadline { deadline = min(deadline, due) }
       if let due = current?.acknowledgementDue { deadline = min(deadline, due) }
@@ -239,12 +261,14 @@ extension PeerLink {
     if let due = parity.nextDeadline, due <= now { parity.advance(to: now) }
     if let due = reassembler.nextDeadline, due <= now { reassembler.advance(to: now) }
     var alive = 0
-    for path in paths where path.isUsable { alive += 1 }
+    for path in paths where carriesData(path) { alive += 1 }
     for path in paths {
       if path.sender.nextDeadline <= now {
-        path.sender.advance(to: now, anotherPathAlive: alive > (path.isUsable ? 1 : 0), into: &engine.outcome)
-        applyOutcome(at: now)
+        path.sender.advance(
+          to: now, anotherPathAlive: alive > (carriesData(path) ? 1 : 0), others: others(than: path), into: &engine.outcome)
+        applyOutcome(of: path, at: now)
         takeFacts(path, at: now)
+        if path.sender.takeNewDoubt() { askOthers(than: path, at: now) }
       }
       if let due = path.mtuSearch?.nextDeadline, due <= now {
         path.mtuSearch?.advance(to: now, &path.mtuFacts)
@@ -264,12 +288,19 @@ extension PeerLink {
     applyTimers(at: now)
     if helloDeadline <= now {
       if helloAttempts >= Self.helloLimit {
-        helloUnanswered(at: now)
+        helloAttempts = 0
+        helloDeadline = .distantFuture
+        // Frames under these keys are an answer too.
+        if kind != .bond || current?.hasRecorded != true { helloUnanswered(at: now) }
       } else {
         helloPending = true
         controlPending = true
         helloDeadline = .distantFuture
       }
+    }
+    if strangerDeadline <= now {
+      strangerDeadline = .distantFuture
+      if kind != .bond || current?.hasRecorded != true { helloUnanswered(at: now) }
     }
     if let session = previous, !session.keys.isUsable(at: now) {
       retire(session)

@@ -9,7 +9,8 @@ import CausewayWire
 
 extension PeerLink {
   /// Applies what `engine.outcome` says. Tokens are slots, or control tokens above `ControlToken.first`.
-  func applyOutcome(at now: Instant) {
+  func applyOutcome(of path: BondPath, at now: Instant) {
+    feedMTUSearch(path, at: now)
     for token in engine.outcome.acknowledged {
       if token >= ControlToken.first { controlAcknowledged(token) } else { acknowledged(token) }
     }
@@ -17,6 +18,21 @@ extension PeerLink {
       if token >= ControlToken.first { controlLost(token) } else { lost(token, at: now) }
     }
     engine.outcome.removeAll()
+  }
+
+  /// Full-size packets that vanish while small ones arrive make a path MTU doubtful (RFC 8899 §4.3).
+  private func feedMTUSearch(_ path: BondPath, at now: Instant) {
+    guard !engine.outcome.lost.isEmpty || path.mtuSearch?.isDoubtful == true else { return }
+    let overhead = path.route?.overheadByteCount ?? 28
+    for token in engine.outcome.acknowledged {
+      let byteCount = token >= ControlToken.first ? Self.transportByteCount : datagramByteCount(pool[token].length)
+      path.mtuSearch?.acknowledged(byteCount: min(byteCount, path.datagramLimit) + overhead)
+    }
+    for token in engine.outcome.lost where token < ControlToken.first {
+      let byteCount = min(datagramByteCount(pool[token].length), path.datagramLimit) + overhead
+      path.mtuSearch?.lost(byteCount: byteCount, at: now, &path.mtuFacts)
+    }
+    if path.takeMTUFacts() { controlPending = true }
   }
 
   @inline(__always) private func acknowledged(_ slot: PacketSlot) {
@@ -152,7 +168,8 @@ extension PeerLink {
       let view = views[index]
       let wait = view.nextSend.nanoseconds(since: now)
       let service = UInt64(byteCount) &* 1_000_000_000 / max(view.capacity, 1)
-      let time = wait &+ service &+ view.smoothedRoundTrip / 2
+      var time = wait &+ service &+ view.smoothedRoundTrip / 2
+      if paths[index].sender.isSilent(at: now) { time &+= Self.silenceCost }
       if time < bestTime {
         bestTime = time
         best = index
@@ -160,6 +177,9 @@ extension PeerLink {
     }
     return best
   }
+
+  /// So much later a packet counts as arriving on a path whose acknowledgements are overdue, in nanoseconds.
+  static let silenceCost: UInt64 = 60_000_000
 
   // MARK: Second copies
 
@@ -234,7 +254,7 @@ extension PeerLink {
       }
       let path = paths[index]
       var run = self.run(path, route, 0)
-    run.datagramCount = 0
+      run.datagramCount = 0
       while redundantNext < redundant.count {
         let slot = redundant[redundantNext]
         let datagram = datagramByteCount(pool[slot].length)

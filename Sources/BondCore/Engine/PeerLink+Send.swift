@@ -332,7 +332,8 @@ extension PeerLink {
     for path in paths where path.route != nil && !path.isClosing && path.id != avoided {
       let rank: Int
       switch path.sender.state {
-      case .normal: rank = path.isValidated ? (path.id == .handshake && hasOpenedPath ? 3 : 0) : 4
+      case .normal:
+        rank = path.isValidated ? (path.id == .handshake && hasOpenedPath ? 3 : path.sender.isDoubted ? 1 : 0) : 4
       case .unstable: rank = 2
       case .initializing: rank = path.id == .handshake ? 3 : 5
       case .lost: rank = 6

@@ -58,6 +58,8 @@ final class PeerLink {
   var helloAcknowledgementPending = false
   var helloAttempts = 0
   var helloDeadline = Instant.distantFuture
+  /// As responder: one of ours has said HELLO by then.
+  var strangerDeadline = Instant.distantFuture
   var lastEarlyHello = Instant.zero
   /// Where a HELLO came in, for its answer.
   var helloPath: BondPath?

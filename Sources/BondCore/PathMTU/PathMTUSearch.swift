@@ -63,6 +63,8 @@ package struct PathMTUSearch: Sendable {
   }
 
   package var carriesWanted: Bool { byteCount >= wanted }
+  /// Whether full-size packets were lost that no larger one has made good: `acknowledged` matters.
+  package var isDoubtful: Bool { lostInARow > 0 }
   package var isSearching: Bool {
     switch phase {
     case .searching, .verifying: true

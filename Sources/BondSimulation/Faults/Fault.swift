@@ -75,7 +75,7 @@ package struct Fault: Sendable, CustomStringConvertible {
   }
 
   /// Plans what happens in `world`.
-  func schedule(in world: SimulatedWorld) {
+  package func schedule(in world: SimulatedWorld) {
     let (start, end) = (Instant.zero + start, Instant.zero + end)
     let link = link
     switch kind {
