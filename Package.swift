@@ -53,6 +53,7 @@ let package = Package(
     room("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
     room("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
     // Parts
+    room("Scraping", ["CausewayBase", "CausewayWire", "CausewayLinuxIO"]),
     room("Lanes", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO"]),
     room(
       "Tunnel",
@@ -64,7 +65,7 @@ let package = Package(
       "Relay",
       [
         "CLinux", "CSQLite", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayRelayCore", "CausewayLinuxIO",
-        "CausewayLanes", "CausewayTelemetry", "CausewaySupport",
+        "CausewayLanes", "CausewayScraping", "CausewayTelemetry", "CausewaySupport",
       ]),
     room(
       "BondSimulation",
@@ -75,7 +76,7 @@ let package = Package(
       "Bond",
       [
         "CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths", "CausewayBondCore", "CausewayLinuxIO",
-        "CausewayTelemetry", "CausewaySupport",
+        "CausewayScraping", "CausewayTelemetry", "CausewaySupport",
       ]),
     .executableTarget(
       name: "causeway",
@@ -102,6 +103,7 @@ let package = Package(
     tests("Wire", ["CausewayBase"]),
     tests("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewaySimulation"]),
     tests("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
+    tests("Scraping", ["CausewayBase", "CausewayLinuxIO", "CausewayLoopTesting"]),
     tests("Lanes", ["CausewayBase", "CausewayTunnelCore", "CausewayLinuxIO", "CausewayLoopTesting"]),
     tests(
       "Tunnel",

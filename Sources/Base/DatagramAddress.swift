@@ -35,11 +35,6 @@ public struct DatagramAddress: Hashable, Sendable, BitwiseCopyable {
   /// 0.0.0.0 or ::, whatever the port.
   @inlinable public var isUnspecified: Bool { high == 0 && (low == 0 || low == 0xFFFF_0000_0000) }
 
-  /// Whether the address is the same, whatever the port.
-  @inlinable public func hasSameHost(as other: DatagramAddress) -> Bool {
-    high == other.high && low == other.low && scope == other.scope && family == other.family
-  }
-
   /// The 16 address bytes (IPv4 mapped) and the port, in network order: 18 bytes, for a cookie (WireGuard's `ip || port`).
   public var networkBytes: InlineArray<18, UInt8> {
     InlineArray { index in

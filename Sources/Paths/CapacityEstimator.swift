@@ -35,8 +35,10 @@ struct CapacityEstimator: Sendable {
   static let maximumRound: UInt64 = 500_000_000
   /// Share of a round's bytes that makes it busy.
   static let busyShare = 0.75
-  /// Bytes that must have come through a standing queue before they may lower the estimate below half of itself: six full packets.
-  static let evidence = 6 * 1468
+  /// Bytes that must have come through a standing queue before they may lower the estimate below half of itself: three full packets.
+  static let evidence = 3 * 1468
+  /// Packets of a round that say how fast a sender is that paces itself.
+  static let plentyPacketCount = 20
   /// A round that delivers this share of the estimate is nearly busy.
   static let nearlyBusyShare = 0.7
   /// Bytes in flight before anything was acknowledged: 32 packets. While rates double, twice what arrived lately.
@@ -87,7 +89,7 @@ struct CapacityEstimator: Sendable {
     var byteCount = 0
     var packetCount = 0
     var limitedByteCount = 0
-    var leastDelay = Int64.max
+    var leastWait = Int64.max
     var markedCount = 0
   }
 
@@ -138,8 +140,7 @@ struct CapacityEstimator: Sendable {
   /// Folds in one acknowledgement.
   /// - Returns: True when the path's own delay turned out to have changed: the least round trip should be learned anew.
   mutating func acknowledged(
-    _ amount: AcknowledgedAmount, arrivalMicroseconds: UInt32, congestionCount: UInt32, _ roundTrip: RoundTripEstimator,
-    at now: Instant
+    _ amount: AcknowledgedAmount, _ acknowledgement: PathAcknowledgement, _ roundTrip: RoundTripEstimator, at now: Instant
   ) -> Bool {
     var baseMoved = false
     losses.add(amount)
@@ -147,11 +148,12 @@ struct CapacityEstimator: Sendable {
     round.packetCount &+= amount.packetCount &+ amount.spuriousPacketCount
     round.limitedByteCount &+= amount.limitedByteCount
     guard let sentAt = amount.largestSentAt else { return false }
-    let arrival = oneWay.unwrap(arrivalMicroseconds)
+    let arrival = oneWay.unwrap(acknowledgement.arrivalMicroseconds)
     let delay = oneWay.update(sentAt: Instant(nanoseconds: sentAt), arrival: arrival, at: now)
-    round.leastDelay = min(round.leastDelay, delay)
-    round.markedCount &+= Int(min(congestionCount &- lastCongestionCount, 1 << 16))
-    lastCongestionCount = congestionCount
+    let wait = waited(delay, now.nanoseconds &- sentAt, acknowledgement.delayNanoseconds, roundTrip)
+    round.leastWait = min(round.leastWait, wait)
+    round.markedCount &+= Int(min(acknowledgement.congestionCount &- lastCongestionCount, 1 << 16))
+    lastCongestionCount = acknowledgement.congestionCount
 
     if isAfterIdle || !round.isOpen {
       guard sentAt >= idleEndedAt else { return false }
@@ -167,7 +169,7 @@ struct CapacityEstimator: Sendable {
       open(at: now, arrival: arrival)
       return baseMoved
     }
-    let hurry = isStarting && isLate(delay)
+    let hurry = isStarting && isLate(wait)
     let length =
       isStarting ? max(Self.minimumStartRound, roundTrip.minimumSmoothed) : max(Self.minimumRound, roundTrip.minimumSmoothed / 4 * 3)
     let age = now.nanoseconds &- round.startedAt
@@ -192,6 +194,17 @@ struct CapacityEstimator: Sendable {
 
   // MARK: Rounds
 
+  /// What a packet waited in queues: the lesser of what its one-way delay and what its round trip say. A stamp that is too early, by a
+  /// clock that jumps or by a machine that was busy when it was taken, would lower the base of one-way delays for ten seconds, and an
+  /// empty path would look full for as long; the round trip is by one clock and can't come too early. That in turn sees the queues of the
+  /// other direction and other paths, which the one-way delay does not.
+  private func waited(_ delay: Int64, _ age: UInt64, _ heldBack: UInt64, _ roundTrip: RoundTripEstimator) -> Int64 {
+    let oneWayWait = delay &- oneWay.base
+    let travel = age > heldBack ? age &- heldBack : 0
+    let roundTripWait = Int64(clamping: travel) &- Int64(clamping: roundTrip.minimum)
+    return max(0, min(oneWayWait, roundTripWait))
+  }
+
   private mutating func open(at now: Instant, arrival: Int64) {
     round = Round()
     round.isOpen = true
@@ -201,8 +214,8 @@ struct CapacityEstimator: Sendable {
   }
 
   /// In the start: a few samples in a row beyond twice the target, so that doubling stops within a round trip of the first queue.
-  private mutating func isLate(_ delay: Int64) -> Bool {
-    if Double(delay &- oneWay.base) > 2 * target + 2 * margin {
+  private mutating func isLate(_ wait: Int64) -> Bool {
+    if Double(wait) > 2 * target + 2 * margin {
       lateSamples += 1
     } else {
       lateSamples = 0
@@ -215,17 +228,24 @@ struct CapacityEstimator: Sendable {
   ) {
     roundCount += 1
     delivered = Double(round.byteCount) / span * 1e9
-    queue = round.leastDelay == .max ? 0 : max(0, Double(round.leastDelay &- oneWay.base))
-    if hurry { queue = max(queue, Double(oneWay.queueing)) }
+    queue = round.leastWait == .max ? 0 : Double(round.leastWait)
+    if hurry { queue = max(queue, 2 * target) }
     let busy = Double(round.limitedByteCount) >= Self.busyShare * Double(round.byteCount) && round.byteCount > 0
-    if queue <= Self.visibleQueue + margin { drain.emptied(at: now) }
+    if queue <= Self.visibleQueue + margin {
+      drain.emptied(at: now)
+      evidenceByteCount = 0
+    } else {
+      evidenceByteCount &+= round.byteCount
+    }
     judgeLosses(roundTrip, at: now)
     if busy {
       if Double(round.markedCount) > Self.markShare * Double(round.packetCount) { queue = max(queue, target * 1.5) }
       if isStarting { start(hurry: hurry) }
       if !isStarting { steer(length: length, roundTrip) }
       considerDrain(roundTrip, at: now)
-    } else if !isStarting, queue <= Self.visibleQueue + margin, delivered >= Self.nearlyBusyShare * rate {
+    } else if !isStarting, queue <= Self.visibleQueue + margin, round.packetCount >= Self.plentyPacketCount,
+      delivered >= Self.nearlyBusyShare * rate
+    {
       makeRoom()
     }
     apply(at: now)
@@ -275,7 +295,6 @@ struct CapacityEstimator: Sendable {
 
   private mutating func steer(length: Double, _ roundTrip: RoundTripEstimator) {
     guard queue > Self.visibleQueue + margin else {
-      evidenceByteCount = 0
       queueRate = 0
       if losses.isTesting { return }
       let ceiling = 1.6 * delivered
@@ -286,7 +305,6 @@ struct CapacityEstimator: Sendable {
     }
     growth = Self.minimumGrowth
     // A few small packets that waited for a processor say nothing about the path: what they deliver is what there was to deliver.
-    evidenceByteCount &+= round.limitedByteCount
     guard delivered >= 0.5 * rate || evidenceByteCount >= Self.evidence else { return }
     smoothQueueRate()
     let horizon = max(100_000_000, 3 * (Double(roundTrip.smoothed) + length))

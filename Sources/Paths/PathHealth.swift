@@ -39,8 +39,7 @@ public struct PathHealth: Sendable {
   public static let latelyLost: UInt64 = 600_000_000_000
   /// Lost for longer than that.
   public static let longLostProbeInterval: UInt64 = 5_000_000_000
-  /// More losses than this within `flapWindow` start the hold-down.
-  public static let flapThreshold = 3
+  /// More than three losses within this time start the hold-down.
   public static let flapWindow: UInt64 = 60_000_000_000
   public static let minimumHoldDown: UInt64 = 1_000_000_000
   public static let maximumHoldDown: UInt64 = 30_000_000_000

@@ -138,8 +138,7 @@ struct SenderState: ~Copyable {
     if amount.newestSentAt > 0 { health.acknowledged(sentAt: Instant(nanoseconds: amount.newestSentAt), at: now) }
     detectLosses(at: now, &amount, into: &outcome)
     let baseMoved = capacity.acknowledged(
-      amount, arrivalMicroseconds: acknowledgement.arrivalMicroseconds, congestionCount: acknowledgement.congestionCount, roundTrip, at: now
-    )
+      amount, acknowledgement, roundTrip, at: now)
     if baseMoved { roundTrip.forgetMinimum(at: now) }
     retune()
     observe()

@@ -1,6 +1,7 @@
 internal import CausewayBase
 internal import CausewayLinuxIO
 internal import CausewayRelayCore
+internal import CausewayScraping
 package import CausewayTelemetry
 internal import CausewayWire
 
@@ -110,7 +111,12 @@ package final class Relay {
       apply: { [unowned sessions] in sessions.apply($0) })
     if let address = configuration.metrics {
       do throws(SystemError) {
-        metricsServer = try MetricsServer(address, metrics.registry, on: loop) { [unowned self] in refreshMetrics() }
+        metricsServer = try MetricsServer(address, on: loop) { [unowned self] deliver in
+          refreshMetrics()
+          let page = ByteBuffer()
+          metrics.registry.render(into: page)
+          deliver(page)
+        }
       } catch {
         throw StartError(
           message:

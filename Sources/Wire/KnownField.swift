@@ -19,7 +19,7 @@ public enum KnownField: UInt8, Sendable, CaseIterable {
   /// Any other `Content-…`.
   case contentOther
 
-  /// Never forwarded as it came (RFC 9110 §7.6.1 and what research of proxies adds).
+  /// Never forwarded as it came (RFC 9110 §7.6.1 and what proxies in use add).
   public var isHopByHop: Bool {
     switch self {
     case .connection, .keepAlive, .proxyConnection, .te, .transferEncoding, .upgrade, .proxyAuthenticate, .proxyAuthorization,

@@ -1,4 +1,4 @@
-"""Accounts from outside: the command line against a running relay and a stopped one, and what a kill leaves (section 4)."""
+"""Accounts from outside: the command line against a running relay and a stopped one, and what a kill leaves."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Strangers and crowds: a hundred peers, floods, garbage (section 5). Nothing crashes, hangs, or grows past a limit; data keep flowing."""
+"""Strangers and crowds: a hundred peers, floods, garbage. Nothing crashes, hangs, or grows past a limit; data keep flowing."""
 
 import concurrent.futures
 import random

@@ -1,4 +1,4 @@
-"""A bond from its user's side: files and their rights, hooks, routes, name servers, clean-up, also after SIGKILL (sections 1, 4 and 5)."""
+"""A bond from its user's side: files and their rights, hooks, routes, name servers, clean-up, also after SIGKILL."""
 
 import json
 import os
@@ -247,6 +247,29 @@ class CommandLine(BondCase):
         self.assertEqual((status["name"], status["mtu"], status["public_key"]), (self.name, 1400, self.keys.public))
         self.assertEqual([peer["public_key"] for peer in status["peers"]], [self.other.public])
         self.assertNotIn(self.keys.private, text + json.dumps(status))
+
+    def test_metrics_are_served_and_a_port_that_is_taken_does_not_end_the_bond(self):
+        def logged(process: Process, pattern: str) -> str:
+            def find():
+                return re.search(pattern, "\n".join(process.errors))
+
+            wait_for(find, 10, f"{pattern}: {process.story()}", every=0.05)
+            return find()[0]
+
+        self.write(Metrics="127.0.0.1:0")
+        first = self.up()
+        url = logged(first, r"http://127\.0\.0\.1:\d+/metrics")
+        page = self.host.run([tool("curl"), "-sS", "--max-time", "5", url]).stdout
+        self.assertRegex(page, rf'(?m)^causeway_bond_uptime_seconds{{interface="{self.name}"}} ')
+        self.assertIn("# TYPE causeway_bond_peer_transmit_bytes_total counter", page)
+        taken = url.removeprefix("http://").removesuffix("/metrics")
+        self.name = unique_name("x")
+        self.addCleanup(self.forget, self.name)
+        self.path = self.scratch / f"{self.name}.conf"
+        self.write(peer={"AllowedIPs": "10.201.0.0/16"}, Metrics=taken)
+        second = self.up()
+        logged(second, f"no metrics at {re.escape(taken)}")
+        self.assertTrue(second.running, second.story())
 
     def test_two_ends_of_multipaths_json_find_each_other(self):
         net = self.network([Link()])

@@ -1,4 +1,4 @@
-"""What a packet costs beside its bytes: no allocation, no futex call; and order within each flow with two threads (sections 3 and 6)."""
+"""What a packet costs beside its bytes: no allocation, no futex call; and order within each flow with two threads."""
 
 import collections
 import re

@@ -1,4 +1,4 @@
-"""A bond under its user's hands: reload, another scheduler, kill -9, clean-up (sections 1, 3 and 5)."""
+"""A bond under its user's hands: reload, another scheduler, kill -9, clean-up."""
 
 import time
 

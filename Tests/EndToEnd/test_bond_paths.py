@@ -1,4 +1,4 @@
-"""Two paths that become one link: their sum, and what happens to them (sections 2, 3 and 5). Rates are low, so that the machine is never
+"""Two paths that become one link: their sum, and what happens to them. Rates are low, so that the machine is never
 what is measured."""
 
 import time

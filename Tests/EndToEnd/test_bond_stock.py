@@ -1,4 +1,4 @@
-"""A stock WireGuard peer (wireguard-go with wg) and `causeway bond`, each in both roles (section 2)."""
+"""A stock WireGuard peer (wireguard-go with wg) and `causeway bond`, each in both roles."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The command line from outside: what goes to stdout, what a mistake costs, and where a secret never shows (section 5)."""
+"""The command line from outside: what goes to stdout, what a mistake costs, and where a secret never shows."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What breaks, and what of it a visitor notices (section 6). Every item of the issue is a test here."""
+"""What breaks, and what of it a visitor notices."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""SIGSTOP: a peer that is there and says nothing, for longer than the heartbeat's 9 s, and for longer than a session lives (section 6)."""
+"""SIGSTOP: a peer that is there and says nothing, for longer than the heartbeat's 9 s, and for longer than a session lives."""
 
 import hashlib
 import json

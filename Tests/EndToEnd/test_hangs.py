@@ -1,4 +1,4 @@
-"""At every moment some timer leads back to a healthy session: a relay that falls silent in each step of connecting (section 5)."""
+"""At every moment some timer leads back to a healthy session: a relay that falls silent in each step of connecting."""
 
 import hashlib
 import socket

@@ -1,4 +1,4 @@
-"""HTTP/1.1 through a tunnel, seen by a visitor and by an origin that hide nothing (RFC 9110, 9112; research: section 3)."""
+"""HTTP/1.1 through a tunnel, seen by a visitor and by an origin that hide nothing (RFC 9110, 9112)."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""Who has a name at this moment, and what visitors hear while nobody serves it (section 3)."""
+"""Who has a name at this moment, and what visitors hear while nobody serves it."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The client's network changes under it: an address that goes, a link that goes and comes, packets that vanish (sections 3 and 6)."""
+"""The client's network changes under it: an address that goes, a link that goes and comes, packets that vanish."""
 
 import hashlib
 import subprocess

@@ -1,4 +1,4 @@
-"""Running a relay: what it shows while it works (section 2, Telemetry), and how it ends (docs/relay.md)."""
+"""Running a relay: what it shows while it works, and how it ends (docs/relay.md)."""
 
 import hashlib
 import os

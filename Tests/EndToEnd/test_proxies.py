@@ -1,4 +1,4 @@
-"""Through others: nginx in front of the relay, and HTTP proxies on the client's way out (section 3, last lines)."""
+"""Through others: nginx in front of the relay, and HTTP proxies on the client's way out."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""A session belongs to who holds its key: strangers that really speak the wire, and the owner's own unlucky moments (sections 3 and 6)."""
+"""A session belongs to who holds its key: strangers that really speak the wire, and the owner's own unlucky moments."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""WebSockets through a tunnel: after the 101 bytes pass unaltered (RFC 6455; research: section 4)."""
+"""WebSockets through a tunnel: after the 101 bytes pass unaltered (RFC 6455)."""
 
 import os
 import socket

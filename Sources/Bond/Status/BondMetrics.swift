@@ -1,7 +1,5 @@
 /// A status in Prometheus' text format 0.0.4, for the address of `Metrics =` or `promListenAddr`.
 package enum BondMetrics {
-  package static let contentType = "text/plain; version=0.0.4; charset=utf-8"
-
   package static func text(_ status: BondStatus) -> String {
     var page = Page()
     let bond = [("interface", status.name)]

@@ -87,6 +87,9 @@ package final class BondSupervisor {
       let addresses = bond.addresses.map(\.description).joined(separator: ", ")
       log.info(
         "up", ["interface": .string(bond.name), "addresses": .string(addresses), "port": .integer(readiness?.udpPort ?? 0)])
+      if let host = bond.metrics?.host, let port = readiness?.metricsPort {
+        log.info("metrics", ["url": .string("http://\(HostPort(host: host, port: port))/metrics")])
+      }
       manager.ready("\(bond.name) is up")
       ready()
       while verdict == nil { loop.run() }

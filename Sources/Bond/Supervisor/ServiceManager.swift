@@ -9,8 +9,6 @@ package struct ServiceManager: Sendable {
     path = environment["NOTIFY_SOCKET"].flatMap { $0.hasPrefix("/") || $0.hasPrefix("@") ? $0 : nil }
   }
 
-  package var isPresent: Bool { path != nil }
-
   package func ready(_ status: String) { notify("READY=1\nSTATUS=\(status)\n") }
   package func reloading() { notify("RELOADING=1\nMONOTONIC_USEC=\(shim_monotonic_ns() / 1000)\n") }
   package func stopping() { notify("STOPPING=1\n") }

@@ -3,6 +3,7 @@ import CausewayBondCore
 import CausewayCrypto
 import CausewayLinuxIO
 import CausewayPaths
+import CausewayScraping
 import CausewaySupport
 import CausewayWire
 import Glibc
@@ -35,6 +36,7 @@ package final class BondWorker {
   private let rates = RateTable()
   private let resolver = Resolver()
   private var exitCode: Int32 = 0
+  private var metricsServer: MetricsServer?
 
   private struct LookupKey: Hashable {
     var peer: PeerID
@@ -42,7 +44,7 @@ package final class BondWorker {
   }
 
   private struct PendingStatus {
-    var request: UInt32
+    var deliver: (BondStatus) -> Void
     var left: Int
     var parts: [ThreadSnapshot]
   }
@@ -61,6 +63,8 @@ package final class BondWorker {
       backlog.append(command)
       flush()
     }
+
+    var hasBacklog: Bool { !backlog.isEmpty && thread != nil }
 
     func flush() {
       guard !backlog.isEmpty else { return }
@@ -107,7 +111,7 @@ package final class BondWorker {
     case .configure(let configuration, let timestamp):
       do { try start(configuration, timestamp) } catch { fail("\(error)") }
     case .reload(let configuration): reload(configuration)
-    case .statusRequest(let id): requestStatus(id)
+    case .statusRequest(let id): requestStatus { [unowned self] in self.channel.send(.status(id: id, $0)) }
     case .stop: stop()
     default: break
     }
@@ -122,7 +126,13 @@ package final class BondWorker {
   private func stop() {
     isStopping = true
     for thread in threads { thread.tell(.stop) }
-    for thread in threads { thread.thread?.join() }
+    for thread in threads {
+      while thread.hasBacklog {  // its mailbox was full: it takes what is there
+        usleep(1000)
+        thread.flush()
+      }
+      thread.thread?.join()
+    }
     loop.stop()
   }
 
@@ -290,6 +300,7 @@ package final class BondWorker {
     isReady = true
     var readiness = WorkerReadiness()
     readiness.udpPort = threads[0].udpPort
+    readiness.metricsPort = serveMetrics()
     channel.send(.ready(readiness))
   }
 
@@ -345,10 +356,10 @@ package final class BondWorker {
 
   // MARK: Status
 
-  private func requestStatus(_ id: UInt32) {
+  private func requestStatus(_ deliver: @escaping (BondStatus) -> Void) {
     let request = nextSnapshot
     nextSnapshot &+= 1
-    pendingStatus[request] = PendingStatus(request: id, left: threads.count, parts: [])
+    pendingStatus[request] = PendingStatus(deliver: deliver, left: threads.count, parts: [])
     for thread in threads { thread.tell(.snapshot(request)) }
   }
 
@@ -359,9 +370,32 @@ package final class BondWorker {
     pendingStatus[request] = pending
     guard pending.left == 0 else { return }
     pendingStatus[request] = nil
-    let status = StatusAssembly(configuration: configuration, peerIDs: peerIDs, uplinks: uplinks, rates: rates, startedAt: startedAt, now: SystemClock.now)
-      .status(pending.parts, udpPort: threads[0].udpPort)
-    channel.send(.status(id: pending.request, status))
+    let status = StatusAssembly(
+      configuration: configuration, peerIDs: peerIDs, uplinks: uplinks, rates: rates, startedAt: startedAt, now: SystemClock.now
+    )
+    .status(pending.parts, udpPort: threads[0].udpPort)
+    pending.deliver(status)
+  }
+
+  // MARK: Metrics
+
+  /// A bond is worth more than its metrics: without their address it works all the same, and says so.
+  private func serveMetrics() -> UInt16? {
+    guard let wanted = configuration.metrics, let address = SocketAddress(literal: wanted.host, port: wanted.port) else { return nil }
+    do throws(SystemError) {
+      let server = try MetricsServer(address, on: loop) { [unowned self] deliver in
+        self.requestStatus { status in
+          let page = ByteBuffer()
+          page.append(BondMetrics.text(status))
+          deliver(page)
+        }
+      }
+      metricsServer = server
+      return server.address?.port
+    } catch {
+      log(isWarning: true, "no metrics at \(address): \(error.message); set another address with Metrics = or promListenAddr")
+      return nil
+    }
   }
 
   private final class ReportHandler: EventHandler {

@@ -32,6 +32,9 @@ struct PacketThreadPlan: Sendable {
   static let receiveLimit = 2
   /// Runs sent in a turn before the device and the sockets are looked at again.
   static let sendLimit = 64
+  /// Nanoseconds between two readings of a clock that are taken for one moment, and tries to get them.
+  static let clockPrecision: UInt64 = 5_000
+  static let clockAttempts = 5
   /// Listening sockets, the first in the table: one of each family.
   static let listenerCount: UInt32 = 2
   /// The wall clock may be slewed by half a millisecond a second; arrival times must be better than that.
@@ -176,7 +179,16 @@ struct PacketThreadPlan: Sendable {
 
   private func setWallClock(_ now: Instant) {
     wallClockSetAt = now
-    engine.unixOffset = SystemClock.unixNanoseconds &- now.nanoseconds
+    // The two clocks at one moment: a thread that lost its processor in between would date every arrival too early.
+    for _ in 0..<Self.clockAttempts {
+      let before = SystemClock.now
+      let unix = SystemClock.unixNanoseconds
+      let after = SystemClock.now
+      guard after.nanoseconds(since: before) < Self.clockPrecision else { continue }
+      engine.unixOffset = unix &- before.nanoseconds &- after.nanoseconds(since: before) / 2
+      return
+    }
+    if engine.unixOffset == 0 { engine.unixOffset = SystemClock.unixNanoseconds &- SystemClock.now.nanoseconds }
   }
 
   private func takeEvents(_ now: Instant) {

@@ -43,11 +43,6 @@ extension BondEngine {
     peer.setUplink(uplink, route: route, at: now)
   }
 
-  /// Where a peer may be reached before it was heard of.
-  public func setEndpoint(of id: PeerID, route: Route) {
-    peers[id]?.handshakeRoute = route
-  }
-
   /// The kernel says that an uplink's interface or address went or came back.
   public func setUplink(_ uplink: Int, of id: PeerID, isDown: Bool, at now: Instant) {
     guard let peer = peers[id] else { return }

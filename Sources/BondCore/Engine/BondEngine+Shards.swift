@@ -145,6 +145,7 @@ extension PeerLink {
   // MARK: The other threads
 
   func needHandshake(promptly: Bool, at now: Instant) {
+    guard kind == .bond else { return }  // until then the first thread has all packets
     guard now.nanoseconds(since: neededAt) >= BondEngine.needInterval || neededAt == .zero else { return }
     neededAt = now
     engine.needs.append((id, promptly))

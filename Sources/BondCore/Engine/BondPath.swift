@@ -15,8 +15,6 @@ final class BondPath {
   var isValidated = false
   /// A new source address of an authentic packet, until its own challenge comes back (RFC 9000 §8.2).
   var candidate: Candidate?
-  /// Bytes that may go to an address that proved nothing: three times what came from there (RFC 9000 §8.1).
-  var amplificationCredit = 0
   /// Of the session in use: an older packet from another address does not move the path.
   var newestCounter: UInt64 = 0
   var newestEpoch: UInt32 = 0

@@ -37,8 +37,6 @@ public struct EngineConfiguration: Sendable {
 public struct EngineLimits: Sendable {
   /// Packet buffers of one thread, all peers together: 96 MiB at the default MTU.
   public var packets = 65_536
-  /// Peers of one bond.
-  public var peers = 1024
   /// The longest backlog of a peer, in bytes; the backlog is also bounded by time.
   public var backlogByteCount = 8 << 20
   /// The longest backlog of a peer in time at its paths' capacity.

@@ -198,8 +198,8 @@ extension PeerLink {
     }
   }
 
-  /// The hold limit that our paths make sensible, told when it moved (research 4.3: with repair a round trip of the slowest path and its
-  /// variation more than what detection and resending take; without, the difference of the paths).
+  /// The hold limit that our paths make sensible, told when it moved: the usual round trip of the slowest path, a tenth and 15 ms for
+  /// detection and the resend (docs/bond.md, "The order of packets").
   func updateParameters(at now: Instant) {
     var longest: UInt64 = 0
     for path in paths where carriesData(path) { longest = max(longest, path.sender.roundTrip.usualLimit) }

@@ -67,7 +67,8 @@ extension PeerLink {
       return
     }
     guard let old = path.route else {
-      if path.uplink == nil { route.isStream ? revive(path, on: route, at: now) : (path.route = route) }
+      guard path.uplink == nil else { return }
+      if route.isStream { revive(path, on: route, at: now) } else { path.route = route }
       return
     }
     if old.hasSameFarEnd(as: route) {

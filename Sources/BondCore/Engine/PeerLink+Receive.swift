@@ -28,7 +28,8 @@ extension PeerLink {
       return unsafe receiveData(payload, bytes, 0, trafficClass, at: now)
     }
     if FrameKind.isFrame(first) {
-      return unsafe receiveFrames(session, path, counter, payload, bytes, from: route, trafficClass: trafficClass, arrivedAt: arrival, at: now)
+      return unsafe receiveFrames(
+        session, path, counter, payload, bytes, from: route, trafficClass: trafficClass, arrivedAt: arrival, at: now)
     }
     guard let length = InnerPacket.byteCount(bytes, at: 0) else { return engine.drops.count(.malformedPacket) }
     unsafe accept(payload, length, partial: false, trafficClass)
@@ -145,7 +146,8 @@ extension PeerLink {
     } catch { engine.drops.count(.malformedFrame) }
     if kind == .bond {
       session.record(
-        path.id, counter, wantsAcknowledgement: wantsAcknowledgement, isCongested: trafficClass & 3 == 3 && wantsAcknowledgement, arrivedAt: arrival, at: now)
+        path.id, counter, wantsAcknowledgement: wantsAcknowledgement, isCongested: trafficClass & 3 == 3 && wantsAcknowledgement,
+        arrivedAt: arrival, at: now)
     }
   }
 
@@ -218,7 +220,9 @@ extension PeerLink {
 
   // MARK: Probes
 
-  private func receiveProbe(_ probe: Probe, on path: BondPath, byteCount: Int, from route: Route, arrivedAt arrival: Instant, at now: Instant) {
+  private func receiveProbe(
+    _ probe: Probe, on path: BondPath, byteCount: Int, from route: Route, arrivedAt arrival: Instant, at now: Instant
+  ) {
     guard path.pendingEchoes.count < BondPath.echoLimit else { return engine.drops.count(.tooManyProbes) }
     let echo = Echo(of: probe, arrivalMicroseconds: UInt32(truncatingIfNeeded: arrival.nanoseconds / 1000), receivedByteCount: byteCount)
     path.pendingEchoes.append(BondPath.PendingEcho(echo: echo, route: route))

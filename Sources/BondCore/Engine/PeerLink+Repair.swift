@@ -254,7 +254,7 @@ extension PeerLink {
       }
       let path = paths[index]
       var run = self.run(path, route, 0)
-    run.datagramCount = 0
+      run.datagramCount = 0
       while redundantNext < redundant.count {
         let slot = redundant[redundantNext]
         let datagram = datagramByteCount(pool[slot].length)

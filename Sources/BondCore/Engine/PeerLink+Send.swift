@@ -132,15 +132,20 @@ extension PeerLink {
 
   private func nextDataRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
     sendWait = .distantFuture
-    var head: (byteCount: Int, isUrgent: Bool)
+    let slot: PacketSlot
+    var isSparse = false
     if stash != .none {
-      head = (pool[stash].length, pool[stash].flags.contains(.urgent))
+      slot = stash
     } else {
-      guard let peeked = queue.peek(at: now) else { return nil }
-      head = (pool[peeked.slot].length, peeked.isSparse)
+      guard let head = queue.peek(at: now) else { return nil }
+      (slot, isSparse) = (head.slot, head.isSparse)
     }
+    let length = pool[slot].length
+    let isUrgent = pool[slot].flags.contains(.urgent) || isSparse && length <= Self.copyByteLimit
     refreshViews(at: now)
-    let demand = Demand(byteCount: head.byteCount + overhead, isUrgent: head.isUrgent, backlogByteCount: queue.byteCount)
+    var demand = Demand(
+      byteCount: length + overhead, isUrgent: isUrgent, backlogByteCount: isUrgent || isSparse ? length + overhead : queue.byteCount)
+    demand.isSparse = isSparse
     let views = views
     let decision = scheduler.pick(views.span, demand, at: now)
     switch decision {
@@ -153,7 +158,8 @@ extension PeerLink {
       takeRedundant(mask, at: now)
       return unsafe nextRedundantRun(session, output, capacity, now)
     case .wait(let until):
-      queue.isEveryPathBusy = true
+      // A scheduler may wait for its best path while another is idle: what waits then is there by choice and no reason to punish a flow.
+      queue.isEveryPathBusy = !views.contains { $0.isReady(at: now) }
       sendWait = until
       return nil
     case .none: return nil
@@ -170,13 +176,11 @@ extension PeerLink {
     var run = self.run(path, route, 0)
     run.datagramCount = 0
     let byteLimit = min(capacity, path.sender.runByteLimit)
-    while let slot = takePacket(at: now) {
+    while let slot = stash != .none ? stash : queue.peek(at: now)?.slot {
       let datagram = datagramByteCount(pool[slot].length)
       if datagram > path.datagramLimit {
-        if run.datagramCount > 0 {
-          stash = slot
-          break
-        }
+        if run.datagramCount > 0 { break }
+        guard takePacket(at: now) == slot else { break }
         number(slot)
         return unsafe fillFragments(session, path, route, slot, output, capacity, now)
       }
@@ -185,9 +189,9 @@ extension PeerLink {
         run.segmentByteCount = datagram
         run.trafficClass = trafficClass
       } else if datagram > run.segmentByteCount || trafficClass != run.trafficClass {
-        stash = slot
         break
       }
+      guard takePacket(at: now) == slot else { break }
       number(slot)
       if path.wantsParity { protect(slot, at: now) }
       unsafe seal(session, path, slot, to: output + run.byteCount, at: now)

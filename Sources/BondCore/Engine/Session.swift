@@ -38,7 +38,9 @@ final class Session {
   /// Whether frames came in under these keys: only a peer that knows what we are sends any but HELLO.
   var hasRecorded: Bool { trackers.contains { $0 != nil } }
 
-  @inline(__always) func record(_ path: PathID, _ counter: UInt64, wantsAcknowledgement: Bool, isCongested: Bool, arrivedAt arrival: Instant, at now: Instant) {
+  @inline(__always) func record(
+    _ path: PathID, _ counter: UInt64, wantsAcknowledgement: Bool, isCongested: Bool, arrivedAt arrival: Instant, at now: Instant
+  ) {
     let index = Int(path.rawValue)
     if trackers[index] == nil { trackers[index] = AckTracker() }
     trackers[index]!.record(counter, wantsAcknowledgement: wantsAcknowledgement, isCongested: isCongested, arrivedAt: arrival, at: now)

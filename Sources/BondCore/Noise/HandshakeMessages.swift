@@ -3,8 +3,6 @@ internal import CausewayWire
 /// A complete handshake message as it goes on the wire: 148, 92 or 64 bytes.
 public struct HandshakeMessage: Hashable, Sendable {
   public let bytes: [UInt8]
-
-  public var isInitiation: Bool { bytes.count == Initiation.byteCount }
 }
 
 /// The first four bytes of every message: type and three reserved zeros, as one little-endian number.

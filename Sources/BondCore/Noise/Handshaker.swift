@@ -6,7 +6,7 @@ public import CausewayCrypto
 /// Pure: time, wall-clock time and randomness are arguments. Costs of a message: mac1 about 1 µs, an initiation or response about
 /// 250 µs, at most 50 a second for a peer.
 public struct Handshaker: ~Copyable {
-  /// Sessions of a peer whose indices are kept apart; the oldest is let go. `KeypairSlots` needs three.
+  /// Sessions of a peer whose indices are kept apart; the oldest is let go. A peer needs three (whitepaper §6.3).
   static let sessionLimitPerPeer = 8
   /// Receiver indices leave their low six bits to the path.
   static let pathIndexMask = ~TransportHeader.pathMask

@@ -35,7 +35,7 @@ public struct SessionTimers {
   private var rekeyReceivingAt = Instant.distantFuture
   private var random: SeededRandom
   private static let keepaliveNanoseconds: UInt64 = 10_000_000_000
-  private static let newHandshakeNanoseconds: UInt64 = 15_000_000_000
+  private static let newHandshakeNanoseconds = UInt64(WireGuardLimits.newHandshakeTimeout.wholeNanoseconds)
 
   /// - Parameter seed: For jitter.
   public init(persistentKeepalive: Duration? = nil, seed: UInt64) {

@@ -1,4 +1,5 @@
 package import CausewayBase
+import CausewayWire
 
 /// The backlog of a bond, one for each peer and thread. A TUN device gives no back-pressure, so this is where packets wait, and where
 /// the inner senders are told: FQ-CoDel (RFC 8290) with 1024 flows by hash, deficit round robin by a settable quantum, flows that begin
@@ -237,9 +238,12 @@ package import CausewayBase
       let backlog = unsafe Int(byteCounts[index])
       guard unsafe flows[index].control.judge(sojourn: sojourn, backlog: backlog, at: now) == .punish else { break }
       let length = pool[slot].length
-      let isMarked = pool.withBuffer(slot) { buffer in
-        length >= 20 && CongestionMark.apply(to: &buffer, at: PacketPool.headroom)
-      }
+      let isMarked =
+        length >= IPHeader.version4ByteCount
+        && pool.withBuffer(slot) { buffer in
+          var packet = buffer._mutatingExtracting(PacketPool.headroom..<PacketPool.headroom + length)
+          return ECN.markCongestion(&packet)
+        }
       if isMarked {
         counters.marked &+= 1
         break

@@ -42,3 +42,26 @@ func earliestTurn(_ paths: borrowing Span<PathView>, at now: Instant) -> Decisio
   }
   return usable ? .wait(turn) : .none
 }
+
+/// How far an urgent packet may run ahead of a path's pace, in nanoseconds: so short a wait is the path's own run before it, and a small
+/// packet more in the path's queue costs nobody anything. Beyond it, urgent packets are what fills the path, and are paced as all are.
+let urgentOverdraft: UInt64 = 4_000_000
+
+/// The path on which a small urgent packet arrives first. It waits behind no backlog, and for no pace or budget but a path's that is
+/// overdrawn.
+func urgentTurn(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Instant) -> Decision {
+  let scale = ArrivalScale(paths)
+  var best = -1
+  var bestTime = Double.infinity
+  var bestWait: UInt64 = 0
+  for index in 0..<paths.count where paths[index].isUsable {
+    let path = paths[index]
+    let debt = path.nextSend.nanoseconds(since: now)
+    let wait = debt > urgentOverdraft ? debt &- urgentOverdraft : 0
+    let service = Double(demand.byteCount) / Double(max(1, path.capacity)) * 1e9
+    let time = Double(wait) + service + scale.delay(path) + Double(path.loss) * Double(path.smoothedRoundTrip) * 1.5
+    if time < bestTime { (best, bestTime, bestWait) = (index, time, wait) }
+  }
+  if best < 0 { return .none }
+  return bestWait == 0 ? .path(best) : .wait(Instant(nanoseconds: now.nanoseconds &+ bestWait))
+}

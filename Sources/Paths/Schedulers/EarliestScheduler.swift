@@ -9,6 +9,7 @@ public struct EarliestScheduler: Scheduler {
   public init() {}
 
   public mutating func pick(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Instant) -> Decision {
+    if demand.isUrgent { return urgentTurn(paths, demand, at: now) }
     let scale = ArrivalScale(paths)
     var best = -1
     var bestTime = Double.infinity

@@ -36,8 +36,10 @@ public struct PathView: Sendable, BitwiseCopyable {
 public struct Demand: Sendable, BitwiseCopyable {
   /// Bytes of the next packet.
   public var byteCount: Int
-  /// Small and latency-critical: goes where it arrives first.
+  /// Small and latency-critical: goes where it arrives first, and waits for nothing.
   public var isUrgent: Bool
+  /// The beginning of a flow, or of a burst of it: it waits behind nobody's backlog.
+  public var isSparse = false
   /// Bytes that wait in the fair queue, this packet included.
   public var backlogByteCount: Int
 

@@ -328,19 +328,19 @@ struct HandshakerTests {
     let (fromA, fromB) = (try #require(a.takeMessages().first), try #require(b.takeMessages().first))
     #expect(b.receive(fromA, from: a.source, at: Self.start) == nil)
     #expect(a.receive(fromB, from: b.source, at: Self.start) == nil)
-    for device in [a, b] { for keys in device.established { _ = device.slots.install(TransportKeys(keys)) } }
+    for device in [a, b] { for keys in device.established { device.sessions.append(TransportKeys(keys)) } }
     let (answerA, answerB) = (try #require(a.takeMessages().first), try #require(b.takeMessages().first))
     #expect(a.receive(answerB, from: b.source, at: Self.start) == nil)
     #expect(b.receive(answerA, from: a.source, at: Self.start) == nil)
-    for device in [a, b] { for keys in device.established { _ = device.slots.install(TransportKeys(keys)) } }
+    for device in [a, b] { for keys in device.established { device.sessions.append(TransportKeys(keys)) } }
     for (sender, receiver) in [(a, b), (b, a)] {
-      let current = try #require(sender.slots.current)
+      let current = try #require(sender.sessions.last)
       var message = [UInt8](repeating: 0, count: 48)
       var span = message.mutableSpan
       _ = current.seal(on: .handshake, [UInt8](repeating: 9, count: 16).span, into: &span)
       let read = TransportHeader(message.span)
       let header = try #require(read)
-      let keys = try #require(receiver.slots.keys(localIndex: header.index))
+      let keys = try #require(receiver.session(localIndex: header.index))
       var received = message.mutableSpan
       let result = keys.open(header, &received)
       #expect(result == .opened)
@@ -406,7 +406,7 @@ struct HandshakerTests {
     var now = Self.start
     let end = Self.start + .seconds(89)
     func launch(_ sender: HandshakeDevice, _ receiver: HandshakeDevice) {
-      for keys in sender.established { _ = sender.slots.install(TransportKeys(keys)) }
+      for keys in sender.established { sender.sessions.append(TransportKeys(keys)) }
       for message in sender.takeMessages() {
         for _ in 0..<(random.next() % 8 == 0 ? 2 : 1) where Double(random.next() % 1000) >= loss * 1000 {
           flying.append((now + .milliseconds(Int64(20 + random.next() % 400)), receiver, sender, message))
@@ -415,7 +415,7 @@ struct HandshakerTests {
     }
     a.initiate(at: now)
     launch(a, b)
-    while a.slots.current == nil, now < end {
+    while a.sessions.isEmpty, now < end {
       let arrival = flying.indices.min { flying[$0].at < flying[$1].at }
       let deadline = a.nextDeadline ?? .distantFuture
       if let arrival, flying[arrival].at <= deadline {
@@ -429,7 +429,7 @@ struct HandshakerTests {
       launch(a, b)
       launch(b, a)
     }
-    #expect(a.slots.current != nil)
-    if let keys = a.slots.current { #expect(b.slots.keys(localIndex: keys.remoteIndex) != nil) }
+    #expect(!a.sessions.isEmpty)
+    if let keys = a.sessions.last { #expect(b.session(localIndex: keys.remoteIndex) != nil) }
   }
 }

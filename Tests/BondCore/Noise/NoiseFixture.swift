@@ -41,7 +41,8 @@ extension Instant {
 /// One device with its Handshaker, in a class so that tests can keep several.
 final class HandshakeDevice {
   var handshaker: Handshaker
-  var slots = KeypairSlots()
+  /// Keys that handshakes gave and a test kept, the newest last.
+  var sessions: [TransportKeys] = []
   /// Facts since the last `take`.
   var effects: [HandshakeEffect] = []
   /// 192.0.2.1:51820, or what a test makes of it.
@@ -63,6 +64,8 @@ final class HandshakeDevice {
   func add(_ other: HandshakeDevice, as id: UInt32 = 1, presharedKey: SecretKey? = nil) {
     try! handshaker.addPeer(PeerID(id), publicKey: other.publicKey, presharedKey: presharedKey)
   }
+
+  func session(localIndex: UInt32) -> TransportKeys? { sessions.last { $0.localIndex == localIndex } }
 
   func wall(_ now: Instant) -> UInt64 { wallClock &+ now.nanoseconds }
 

@@ -257,39 +257,3 @@ private struct Bench: ~Copyable {
     #expect(bench.queue.byteCount == 0)
   }
 }
-
-@Suite struct CongestionMarkTests {
-  private func checksum(_ header: ArraySlice<UInt8>) -> UInt16 {
-    var sum: UInt32 = 0
-    for i in stride(from: header.startIndex, to: header.endIndex, by: 2) { sum += UInt32(header[i]) << 8 | UInt32(header[i + 1]) }
-    while sum >> 16 > 0 { sum = sum & 0xFFFF + sum >> 16 }
-    return ~UInt16(sum)
-  }
-
-  @Test("IPv4: the mark keeps the checksum right", arguments: UInt8.min...UInt8.max)
-  func ipv4(tos: UInt8) {
-    var packet = ipv4Packet(40, seed: UInt64(tos))
-    packet[1] = tos
-    packet[4] = tos &* 31
-    let sum = checksum(packet[0..<20])
-    packet[10] = UInt8(sum >> 8)
-    packet[11] = UInt8(sum & 255)
-    let before = packet
-    var span = packet.mutableSpan
-    let isMarked = CongestionMark.apply(to: &span, at: 0)
-    #expect(isMarked == (tos & 3 != 0))
-    #expect(packet[1] == (isMarked ? tos | 3 : tos))
-    #expect(checksum(packet[0..<20]) == 0)
-    #expect(packet[12...] == before[12...])
-  }
-
-  @Test("IPv6: the mark is in the traffic class", arguments: [(UInt8(0x00), UInt8(0x00)), (0x10, 0x30), (0x2F, 0x3F), (0x30, 0x30)])
-  func ipv6(before: UInt8, after: UInt8) {
-    var packet = ipv6Packet(60)
-    packet[1] = before
-    var span = packet.mutableSpan
-    let isMarked = CongestionMark.apply(to: &span, at: 0)
-    #expect(isMarked == (before & 0x30 != 0))
-    #expect(packet[1] == after)
-  }
-}

@@ -294,25 +294,9 @@ private struct Link: ~Copyable {
     #expect(RepairPolicy.residual(loss: 0.01, burst: 3, members: 20, parities: 2, depth: 3) < bursty / 2)
   }
 
-  @Test("a resend is worth it within 200 ms of the first sending")
+  @Test("losses on a path of 80 ms are mended by resends, beyond any sum they are not")
   func deadline() {
-    let sent = Instant(nanoseconds: 1_000_000_000)
-    #expect(ResendRule.allows(firstSent: sent, now: sent + .milliseconds(150), delay: 50_000_000))
-    #expect(!ResendRule.allows(firstSent: sent, now: sent + .milliseconds(150), delay: 50_000_001))
     #expect(ResendRule.isInTime(smoothedRoundTrip: 80_000_000, variation: 2_000_000, minimum: 80_000_000))
     #expect(!ResendRule.isInTime(smoothedRoundTrip: .max, variation: .max, minimum: .max))
-  }
-
-  @Test("resends are a tenth of what is sent, and a quiet time's credit is bounded")
-  func budget() {
-    var budget = ResendBudget()
-    var resent = 0
-    for _ in 0..<10_000 {
-      budget.sent(1400)
-      if budget.spend(1400) { resent += 1 }
-    }
-    #expect((1000...1050).contains(resent))
-    for _ in 0..<10_000 { budget.sent(1400) }
-    #expect(budget.credit == ResendBudget.creditLimit)
   }
 }
