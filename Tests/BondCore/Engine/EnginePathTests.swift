@@ -114,7 +114,7 @@ import Testing
 
   @Test("a path that swallows everything is set aside and told of; what was under way goes elsewhere", arguments: [0, 1])
   func blackhole(link: Int) {
-    let network = EngineNetwork()
+    let network = EngineNetwork(.init(scheduler: .cfs))
     network.open()
     var number = network.exchange(for: .seconds(1), every: .milliseconds(5))
     let start = network.now
