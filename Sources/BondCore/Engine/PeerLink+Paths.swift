@@ -197,7 +197,8 @@ extension PeerLink {
     for path in paths where carriesData(path) { rate &+= path.sender.capacityBytesPerSecond }
     let limits = engine.configuration.limits
     let worth = Int(min(Double(rate) * limits.backlog.inSeconds, Double(limits.backlogByteCount)))
-    queue.byteLimit = max(Self.minimumBacklog, worth)
+    // A path that goes takes nothing of what waits already: that would be a storm of losses. It shrinks as it is sent.
+    queue.byteLimit = max(Self.minimumBacklog, worth, min(queue.byteLimit, queue.byteCount))
   }
 
   /// Bytes of backlog that are always allowed: eight reads of 64 KiB.
@@ -210,7 +211,7 @@ extension PeerLink {
     var others = OtherPaths()
     others.soundUntil = .zero
     for other in paths where other !== path && carriesData(other) {
-      others.provenSentAt = max(others.provenSentAt, other.sender.provenSentAt)
+      others.newsAt = max(others.newsAt, other.sender.newsAt)
       others.soundUntil = max(others.soundUntil, other.sender.soundUntil)
     }
     return others
@@ -234,7 +235,8 @@ extension PeerLink {
       if let due = order.nextDeadline { deadline = min(deadline, due) }
       if let due = current?.acknowledgementDue { deadline = min(deadline, due) }
       if let due = previous?.acknowledgementDue { deadline = min(deadline, due) }
-      if !queue.isEmpty || stash != .none || !resends.isEmpty { deadline = min(deadline, sendWait) }
+      if !queue.isEmpty || stash != .none { deadline = min(deadline, sendWait) }
+      if !resends.isEmpty { deadline = min(deadline, resendWait) }
       if !pathsAcknowledged { deadline = min(deadline, pathsDeadline) }
       deadline = min(deadline, parityDeadline)
       if let due = parity.nextDeadline { deadline = min(deadline, due) }

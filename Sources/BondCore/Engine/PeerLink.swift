@@ -96,6 +96,8 @@ final class PeerLink {
   var sendWait = Instant.distantFuture
   var stamper = OrderStamper()
   var resends = SlotList()
+  /// When the pace of the path that the next resend is for allows it.
+  var resendWait = Instant.distantFuture
   /// Second copies of urgent packets, with the path that is to carry each.
   var copies: [(slot: PacketSlot, path: PathID)] = []
   var redundant: [PacketSlot] = []
@@ -108,6 +110,9 @@ final class PeerLink {
 
   var parity: RepairEncoder
   var parityDeadline = Instant.distantFuture
+
+  /// Which of two paths the next acknowledgement takes.
+  var alternates = false
 
   // MARK: Receiving
   var order: ReorderBuffer
