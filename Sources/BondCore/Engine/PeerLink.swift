@@ -87,6 +87,8 @@ final class PeerLink {
   var suspicions: [Suspicion] = []
   var everUsable = false
   var allPathsDeadSince: Instant?
+  /// Until then the backlog's limit only grows.
+  var backlogHeldUntil = Instant.zero
 
   // MARK: Sending
   var queue: FairQueue
