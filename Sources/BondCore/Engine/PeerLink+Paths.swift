@@ -257,8 +257,12 @@ extension PeerLink {
       }
     }
     for session in [current, previous, next] { if let session { deadline = min(deadline, session.keys.rejectedAt) } }
-    self.deadline = deadline
+    // What is due and could not be done now (no keys, no path) must not be asked for again and again.
+    self.deadline = deadline > now ? deadline : Instant(nanoseconds: now.nanoseconds &+ Self.retryInterval)
   }
+
+  /// Nanoseconds until something that is due and can't be done is tried again.
+  static let retryInterval: UInt64 = 1_000_000
 
   func advance(to now: Instant) {
     advanceKeys(at: now)
