@@ -337,7 +337,10 @@ extension PeerLink {
       if current == nil { wantHandshake(at: now) }
     }
     if due.contains(.initiateHandshake) { wantHandshake(at: now) }
-    if due.contains(.eraseKeys) { eraseKeys() }
+    if due.contains(.eraseKeys) {
+      eraseKeys()
+      if initiates { wantHandshake(at: now) }  // erasing ended the attempt
+    }
     activate()
   }
 }

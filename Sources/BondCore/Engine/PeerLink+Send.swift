@@ -137,18 +137,23 @@ extension PeerLink {
     sendWait = .distantFuture
     let slot: PacketSlot
     var isSparse = false
+    var isBulk = false
+    var isQuiet = false
     if stash != .none {
       slot = stash
     } else {
       guard let head = queue.peek(at: now) else { return nil }
-      (slot, isSparse) = (head.slot, head.isSparse)
+      (slot, isSparse, isBulk, isQuiet) = (head.slot, head.isSparse, head.isBulk, head.isQuiet)
     }
     let length = pool[slot].length
     let isUrgent = pool[slot].flags.contains(.urgent) || isSparse && length <= Self.copyByteLimit
     refreshViews(at: now)
     var demand = Demand(
-      byteCount: length + overhead, isUrgent: isUrgent, backlogByteCount: isUrgent || isSparse ? length + overhead : queue.byteCount)
+      byteCount: length + overhead, isUrgent: isUrgent,
+      backlogByteCount: isUrgent || isSparse && !isBulk ? length + overhead : queue.byteCount)
     demand.isSparse = isSparse
+    demand.isBulk = isBulk
+    demand.isQuiet = isQuiet
     let views = views
     let decision = scheduler.pick(views.span, demand, at: now)
     switch decision {

@@ -16,6 +16,10 @@ import CausewayWire
     package let slot: PacketSlot
     /// Its flow began a moment ago, or the packet is marked urgent.
     package let isSparse: Bool
+    /// Its flow sent much within the last second: a packet that finds nothing before it is no beginning.
+    package let isBulk: Bool
+    /// And hardly anything just now.
+    package let isQuiet: Bool
   }
 
   private enum Place: UInt8 { case none, urgent, new, old }
@@ -27,6 +31,7 @@ import CausewayWire
     var next: UInt16 = 0
     var place = Place.none
     var control = CoDel()
+    var meter = FlowMeter()
   }
 
   /// Flows in order of service, linked by `Flow.next`. Holds flow numbers; `count` tells empty from flow 0.
@@ -139,7 +144,10 @@ import CausewayWire
     // SAFETY: `choose` gives a flow with a packet.
     let slot = unsafe flows[chosen].first
     let isSparse = unsafe flows[chosen].place != .old
-    return Head(slot: slot, isSparse: isSparse || pool[slot].flags.contains(.urgent))
+    let meter = unsafe flows[chosen].meter
+    return Head(
+      slot: slot, isSparse: isSparse || pool[slot].flags.contains(.urgent), isBulk: meter.isTransfer(at: now),
+      isQuiet: meter.isQuietTransfer(at: now))
   }
 
   /// The next packet; its slot is the caller's.
@@ -151,6 +159,7 @@ import CausewayWire
     let slot = removeFirst(of: index)
     let info = pool[slot]
     unsafe flows[index].deficit &-= Int32(truncatingIfNeeded: info.length)
+    unsafe flows[index].meter.add(info.length, at: now)
     chosen = -1
     counters.dequeued &+= 1
     let sojourn = now.nanoseconds(since: info.enqueuedAt)

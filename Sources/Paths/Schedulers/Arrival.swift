@@ -21,6 +21,28 @@ struct ArrivalScale {
     path.hasOneWayDelay ? Double(max(0, path.oneWayDelay &- offset)) : Double(path.smoothedRoundTrip / 2)
   }
 
+  /// The usable path with the least delay; -1: none is usable.
+  func fastest(_ paths: borrowing Span<PathView>) -> Int {
+    var best = -1
+    var least = Double.infinity
+    for index in 0..<paths.count where paths[index].isUsable {
+      let delay = delay(paths[index])
+      if delay < least { (best, least) = (index, delay) }
+    }
+    return best
+  }
+
+  /// The usable path with the greatest delay; -1: none is usable.
+  func slowest(_ paths: borrowing Span<PathView>) -> Int {
+    var best = -1
+    var greatest = -1.0
+    for index in 0..<paths.count where paths[index].isUsable {
+      let delay = delay(paths[index])
+      if delay > greatest { (best, greatest) = (index, delay) }
+    }
+    return best
+  }
+
   /// Nanoseconds from now until `byteCount` bytes have arrived by `path`: waiting for its pace and budget, sending, travelling, and the
   /// share of packets that has to be sent again.
   @inline(__always) func arrival(_ path: PathView, _ byteCount: Int, at now: Instant) -> Double {

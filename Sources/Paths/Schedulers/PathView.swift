@@ -40,6 +40,10 @@ public struct Demand: Sendable, BitwiseCopyable {
   public var isUrgent: Bool
   /// The beginning of a flow, or of a burst of it: it waits behind nobody's backlog.
   public var isSparse = false
+  /// Of a flow that sent much within the last second.
+  public var isBulk = false
+  /// Of such a flow, when it sends hardly anything just now.
+  public var isQuiet = false
   /// Bytes that wait in the fair queue, this packet included.
   public var backlogByteCount: Int
 
