@@ -73,7 +73,7 @@ class BondDemo(Demo):
             head = f"    {time.monotonic() - began:4.1f} s  causeway bond status {self.pair.client.name}"
             with self.printing:
                 print(paint("2", head))
-                print("\n".join("    │ " + line for line in (text or errors).splitlines()), flush=True)
+                print("\n".join("│" + line for line in (text or errors).splitlines()), flush=True)
             time.sleep(max(0, min(TABLE_SECONDS, until - time.monotonic())))
 
     def note(self, text: str):

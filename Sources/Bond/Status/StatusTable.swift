@@ -12,8 +12,10 @@ package enum StatusTable {
     var lines = [head(status)]
     for peer in status.peers.prefix(peerLimit) {
       lines.append(self.peer(peer))
-      if !peer.paths.isEmpty { lines.append(titles(history != nil)) }
-      for path in peer.paths { lines.append(row(path, peer, history, columns)) }
+      // Capacity towards here is the other end's knowledge.
+      let knowsDown = peer.paths.contains { $0.capacityDown != nil }
+      if !peer.paths.isEmpty { lines.append(titles(history != nil, knowsDown)) }
+      for path in peer.paths { lines.append(row(path, peer, history, knowsDown, columns)) }
       lines += sums(peer)
     }
     if status.peers.count > peerLimit {
@@ -51,21 +53,25 @@ package enum StatusTable {
 
   // MARK: Columns
 
-  private static func titles(_ hasHistory: Bool) -> StyledText {
+  private static func titles(_ hasHistory: Bool, _ knowsDown: Bool) -> StyledText {
     StyledText(
-      "  " + left("PATH", 10) + " " + left("STATE", 8) + " " + right("RTT ms", 9) + " " + right("LOSS", 5) + " " + right("CAP up/dn", 11)
+      "  " + left("PATH", 10) + " " + left("STATE", 8) + " " + right("RTT ms", 9) + " " + right("LOSS", 5) + " "
+        + right(knowsDown ? "CAP up/dn" : "CAP up", 11)
         + " "
         + right("RATE up/dn", 11) + " " + right("SHARE", 5) + " " + right("FLT", 4) + (hasHistory ? " RATE" : ""), .dim)
   }
 
-  private static func row(_ path: PathStatus, _ peer: PeerStatus, _ history: StatusHistory?, _ columns: Int) -> StyledText {
+  private static func row(_ path: PathStatus, _ peer: PeerStatus, _ history: StatusHistory?, _ knowsDown: Bool, _ columns: Int)
+    -> StyledText
+  {
     // The side that is called doesn't know what the other calls its paths.
     var line = StyledText("  " + left(path.name.isEmpty ? "path \(path.id)" : path.name, 10) + " ")
     line.append(left(path.state, 8), style(of: path.state))
     let rtt = path.rttMilliseconds.map { number($0) + (path.jitterMilliseconds.map { "±" + number($0) } ?? "") } ?? "-"
     line.append(" " + right(rtt, 9))
     line.append(" " + right(percent(path.loss), 5), path.loss >= 0.02 ? .yellow : .plain)
-    line.append(" " + right(pair(path.capacityUp, path.capacityDown), 11) + " " + right(pair(path.rateUp, path.rateDown), 11))
+    let capacity = knowsDown ? pair(path.capacityUp, path.capacityDown) : path.capacityUp.map(Rate.column) ?? "-"
+    line.append(" " + right(capacity, 11) + " " + right(pair(path.rateUp, path.rateDown), 11))
     line.append(" " + right("\(Int((min(1, max(0, path.share)) * 100).rounded()))%", 5))
     line.append(" " + right(shortBytes(path.inFlightByteCount), 4))
     if let history {

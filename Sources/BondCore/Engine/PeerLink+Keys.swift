@@ -35,6 +35,7 @@ extension PeerLink {
       strangerDeadline = .distantFuture
       controlPending = true
       ensureHandshakePath(at: now)
+      probeDeadPaths(at: now)
     case .responder:
       if let next { retire(next) }
       next = session
@@ -56,7 +57,14 @@ extension PeerLink {
     engine.handshaker.cancelAttempt(id)
     strangerDeadline = Instant(nanoseconds: now.nanoseconds &+ Self.strangerPatience)
     ensureHandshakePath(at: now)
+    probeDeadPaths(at: now)
     activate()
+  }
+
+  /// New keys while no path works: the peer is there, so each path may be again. Long-lost ones would be probed seconds later.
+  private func probeDeadPaths(at now: Instant) {
+    guard kind == .bond, !paths.contains(where: { $0.isUsable }) else { return }
+    for path in paths where !path.isDown { path.sender.interfaceUp(at: now) }
   }
 
   func retire(_ session: Session) {

@@ -21,6 +21,7 @@ extension PeerLink {
   /// Looks at loss, delay and traffic of each path and decides which packets are to be protected, and how.
   func updateParity(at now: Instant) {
     parityDeadline = Instant(nanoseconds: now.nanoseconds &+ Self.parityInterval)
+    if let decoder, decoder.decoder.isIdle(at: now) { self.decoder = nil }
     guard engine.configuration.parity, remoteFeatures.contains(.repair) else { return }
     var total: UInt64 = 0
     for path in paths { total &+= path.statistics.sentPackets &- path.parityLookPackets }

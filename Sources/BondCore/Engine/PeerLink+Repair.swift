@@ -114,7 +114,11 @@ extension PeerLink {
     guard !resends.isEmpty else { return nil }
     refreshViews(at: now)
     let head = pool[resends.head].length + overhead
+    resendWait = .distantFuture  // without a usable path: until one is, or the first is too old
     guard let index = earliestIndex(byteCount: head, at: now) else { return nil }
+    // Budgets may be passed over, the pace not: what a dead path had in flight would stand in the others' queues.
+    resendWait = views[index].nextSend
+    guard resendWait <= now else { return nil }
     let path = paths[index]
     guard let route = path.route else { return nil }
     var run = self.run(path, route, 0)

@@ -70,6 +70,9 @@ package import CausewayBase
   /// The peer said that REPAIR frames will come (`OrderParameters.Flags.repairsFollow`).
   package mutating func activate(at now: Instant) { activeUntil = Instant(nanoseconds: now.nanoseconds &+ Self.idleLimit) }
 
+  /// Nothing was said of parity for long: the copies are of no more use.
+  package func isIdle(at now: Instant) -> Bool { activeUntil <= now }
+
   /// Remembers a packet that arrived.
   @inline(__always) package mutating func add(_ header: DataHeader, _ packet: Span<UInt8>, at now: Instant) {
     guard activeUntil > now else { return }

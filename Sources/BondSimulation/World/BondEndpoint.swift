@@ -160,6 +160,7 @@ internal import CausewayWire
       counters.resent += Int(peer.statistics.resentPackets)
       counters.repaired += Int(peer.statistics.resentPackets + peer.statistics.parityRepaired)
       counters.unrepaired += Int(peer.missingPackets)
+      counters.abandoned += Int(peer.statistics.abandonedPackets)
       counters.duplicatesDropped += Int(peer.duplicatePackets)
       counters.repairCount += Int(peer.statistics.paritySent)
       counters.firstCount += Int(peer.statistics.sentPackets)

@@ -64,6 +64,8 @@ package struct EndpointCounters: Equatable, Sendable {
   package var repaired = 0
   /// Packets that it gave up.
   package var unrepaired = 0
+  /// Packets that it stopped sending again.
+  package var abandoned = 0
   package var duplicatesDropped = 0
   /// Packets of FEC sent, and packets first sent: their quotient is the overhead.
   package var repairCount = 0

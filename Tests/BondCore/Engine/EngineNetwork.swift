@@ -294,6 +294,23 @@ final class EngineNetwork {
     }
   }
 
+  /// Which of so many packets of the flow an end did not get, and which it got more than once: short, for messages of tests.
+  func faults(at end: EngineEnd, flow: UInt16 = 1000, of count: Int) -> (missing: [Int], repeated: [Int]) {
+    var seen = [Int](repeating: 0, count: count)
+    for number in numbers(at: end, flow: flow) where number < count { seen[number] += 1 }
+    return (seen.indices.filter { seen[$0] == 0 }, seen.indices.filter { seen[$0] > 1 })
+  }
+
+  /// What is wrong with the flow's packets 0..<count at an end, in a few words; nil when each came once, and in order if asked for.
+  func complaint(at end: EngineEnd, flow: UInt16 = 1000, of count: Int, isOrdered: Bool = true) -> String? {
+    let (missing, repeated) = faults(at: end, flow: flow, of: count)
+    if !missing.isEmpty { return "\(missing.count) of \(count) are missing, the first is \(missing[0])" }
+    if !repeated.isEmpty { return "\(repeated.count) of \(count) came twice, the first is \(repeated[0])" }
+    let numbers = numbers(at: end, flow: flow)
+    guard isOrdered, let place = numbers.indices.dropFirst().first(where: { numbers[$0] < numbers[$0 - 1] }) else { return nil }
+    return "\(numbers[place]) came after \(numbers[place - 1])"
+  }
+
   /// The longest time between two deliveries of an end since `start`.
   func longestGap(at end: EngineEnd, since start: Instant) -> Duration {
     var last = start
