@@ -53,6 +53,8 @@ public struct PathHealth: Sendable {
   public private(set) var isDoubted = false
   /// When the newest packet was sent that is known to have arrived.
   public private(set) var provenSentAt: Instant = .zero
+  /// When the last word of something that arrived came in.
+  public private(set) var newsAt: Instant = .zero
   /// Transitions to `lost` since the start.
   public private(set) var lossCount = 0
 
@@ -234,7 +236,8 @@ public struct PathHealth: Sendable {
   /// Whether another path lives although this one is silent. When all fall silent at once it is the acknowledgements' way that died, or
   /// all of them: then nothing is set aside before one of the probes has come back.
   private mutating func othersAnswer(due: Instant, at now: Instant) -> Bool {
-    guard let silentSince, others.provenSentAt < silentSince else { return true }
+    // News of another path after this one's were overdue: the way of the acknowledgements is whole.
+    guard let silentSince, others.newsAt.nanoseconds < silentSince.nanoseconds &+ doubtTimeout else { return true }
     if now >= others.soundUntil {
       let last = askedAt.nanoseconds
       if now.nanoseconds &- last >= Self.onlyPathProbeInterval {
@@ -321,6 +324,7 @@ public struct PathHealth: Sendable {
   private enum Proof { case echo, acknowledgement }
 
   private mutating func proved(sentAt: Instant, at now: Instant, by proof: Proof) {
+    newsAt = now
     if sentAt > provenSentAt {
       provenSentAt = sentAt
       isDoubted = false
@@ -416,8 +420,8 @@ public struct PathHealth: Sendable {
 
 /// What the other usable paths of a peer say when one is silent.
 public struct OtherPaths: Sendable, BitwiseCopyable {
-  /// When the newest packet was sent on any of them that is known to have arrived.
-  public var provenSentAt: Instant = .zero
+  /// When the last word came in of something that arrived by any of them.
+  public var newsAt: Instant = .zero
   /// Until when nothing speaks against at least one of them.
   public var soundUntil: Instant = .distantFuture
 

@@ -63,7 +63,7 @@ public final class PathSender {
   /// See `PathHealth`.
   public var isDoubted: Bool { core.health.isDoubted }
   /// See `PathHealth`.
-  public var provenSentAt: Instant { core.health.provenSentAt }
+  public var newsAt: Instant { core.health.newsAt }
   /// See `PathHealth`.
   public var soundUntil: Instant { core.health.soundUntil }
   public var roundTrip: RoundTripEstimator { core.roundTrip }

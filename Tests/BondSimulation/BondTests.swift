@@ -64,4 +64,42 @@ import Testing
     let program = FaultProgram([Fault(kind, start: .seconds(6), duration: duration, link: 0)])
     #expect(Self.verdict(program).violations == [], "\(program)")
   }
+
+  /// Fifty echoes a second over two equal links, one of which swallows everything from some moment on.
+  @Test(
+    "a link that swallows what it is given costs sparse traffic no packet and a tenth of a second",
+    arguments: [Fault.Kind.blackhole, .blackholeUp, .blackholeDown], ["auto", "redundant"])
+  func swallowed(_ kind: Fault.Kind, _ scheduler: String) {
+    for seed in 1...6 as ClosedRange<UInt64> {
+      var scenario = Scenario()
+      var pair = link("a", 50, .milliseconds(10), jitter: .microseconds(Int(seed % 3) * 500))
+      scenario.links = [pair]
+      pair.name = "b"
+      scenario.links.append(pair)
+      scenario.duration = .seconds(8)
+      var echo = FlowSpecification(seed % 2 == 0 ? .echo : .ping)
+      (echo.start, echo.stop) = (.seconds(1), .seconds(7))
+      scenario.flows = [echo]
+      let fault = Fault(kind, start: .milliseconds(3000 + Int(seed) * 7), duration: .seconds(20), link: Int(seed / 2 % 2))
+      let run = ScenarioRun(scenario, seed: seed) { side, incarnation, now in
+        var setting = BondSetting(
+          side: side, scheduler: scheduler, links: [0, 1], seed: seed &* 4 &+ UInt64(side.rawValue), incarnation: incarnation, now: now,
+          linkNames: ["a", "b"])
+        setting.duplicates = false
+        return Self.fast(setting)
+      }
+      fault.schedule(in: run.world)
+      let flow = run.run().flows[0]
+      let longest: Duration = scheduler == "redundant" ? .milliseconds(40) : .milliseconds(120)
+      #expect(
+        flow.received == flow.sent && flow.longestGap <= longest, "seed \(seed): \(flow.received) of \(flow.sent), \(flow.longestGap)")
+    }
+  }
+
+  @Test("seeded programs of faults break no promise", arguments: 1...8 as ClosedRange<UInt64>) func programs(_ seed: UInt64) {
+    let program = FaultProgram(seed: seed)
+    guard program.duration < .seconds(100) else { return }
+    let scheduler = ["auto", "cfs", "earliest", "redundant", "backup"][Int(seed) % 5]
+    #expect(Self.verdict(program, tcp: false, scheduler: scheduler).violations == [], "\(scheduler), \(program)")
+  }
 }

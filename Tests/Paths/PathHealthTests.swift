@@ -251,4 +251,53 @@ private struct Bench {
     }
     #expect(growing.timeout > steady.timeout)
   }
+
+  @Test func `silence makes a path doubted before it is suspected, and asks it once`() {
+    var bench = Bench()
+    bench.becomeNormal()
+    bench.settle()
+    bench.answers = false
+    bench.silentSince = bench.now
+    bench.run(milliseconds: 25)
+    #expect(!bench.health.isDoubted)
+    bench.run(milliseconds: 10)
+    #expect(bench.health.isDoubted && bench.health.state == .normal && bench.probes.count == 1)
+    let isNew = bench.health.takeNewDoubt()
+    let isNewAgain = bench.health.takeNewDoubt()
+    #expect(isNew && !isNewAgain)
+  }
+
+  @Test func `when all paths fall silent at once none is suspected before another one answers`() {
+    var bench = Bench()
+    bench.becomeNormal()
+    bench.settle()
+    bench.answers = false
+    bench.silentSince = bench.now
+    var others = OtherPaths()
+    others.soundUntil = .zero
+    bench.health.observe(others)
+    bench.run(milliseconds: 200)
+    #expect(bench.health.state == .normal)
+    others.newsAt = Instant(nanoseconds: bench.now)
+    bench.health.observe(others)
+    bench.run(milliseconds: 6)
+    #expect(bench.health.state == .unstable)
+  }
+
+  @Test func `the first packet in flight starts the clocks of loss and doubt`() {
+    let start: UInt64 = 1_000_000_000
+    let sender = PathSender(id: PathID(2), at: Instant(nanoseconds: start))
+    var outcome = AcknowledgementOutcome()
+    sender.advance(to: Instant(nanoseconds: start), anotherPathAlive: true, into: &outcome)
+    while let fact = sender.nextFact() {
+      if case .sendProbe(let id) = fact { sender.echoReceived(id, at: Instant(nanoseconds: start + 20_000_000)) }
+    }
+    while sender.nextFact() != nil {}
+    let sentAt = Instant(nanoseconds: start + 100_000_000)
+    #expect(sender.state == .normal)
+    sender.sent(counter: 0, byteCount: 500, token: 7, at: sentAt)
+    #expect(sender.nextDeadline <= sentAt + .milliseconds(80))
+    sender.advance(to: sentAt + .milliseconds(150), anotherPathAlive: true, into: &outcome)
+    #expect(outcome.lost == [7] && sender.isDoubted)
+  }
 }

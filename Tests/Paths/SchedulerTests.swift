@@ -139,6 +139,32 @@ import Testing
     #expect(abs(given[0] - 50) <= 1, "\(given)")
   }
 
+  @Test(arguments: [SchedulerKind.auto, .cfs, .earliest])
+  func `an urgent packet runs ahead of the fastest path's pace and budget rather than take a slow one`(_ kind: SchedulerKind) {
+    var scheduler = AnyScheduler(kind)
+    var paths = [path(50, 20), path(20, 80)]
+    paths[0].nextSend = now + .milliseconds(2)
+    paths[0].roomByteCount = 0
+    let ping = Demand(byteCount: 152, isUrgent: true, backlogByteCount: 1 << 20)
+    #expect(scheduler.pick(paths.span, ping, at: now) == .path(0))
+    paths[0].nextSend = now + .milliseconds(6)
+    #expect(scheduler.pick(paths.span, ping, at: now) == .wait(now + .milliseconds(2)), "a path so overdrawn is paced")
+    paths[0].isUsable = false
+    #expect(scheduler.pick(paths.span, ping, at: now) == .path(1))
+  }
+
+  @Test func `auto keeps a transfer that falls quiet on the slowest path, unless that is far slower`() {
+    var scheduler = AnyScheduler(.auto)
+    var demand = Demand(byteCount: 1468, backlogByteCount: 1468)
+    demand.isSparse = true
+    let near = [path(50, 20), path(20, 80)]
+    #expect(scheduler.pick(near.span, demand, at: now) == .path(0), "the beginning of a flow")
+    (demand.isBulk, demand.isQuiet) = (true, true)
+    #expect(scheduler.pick(near.span, demand, at: now) == .path(1))
+    let far = [path(50, 20), path(20, 600)]
+    #expect(scheduler.pick(far.span, demand, at: now) == .path(0))
+  }
+
   @Test(arguments: 1...10 as ClosedRange<UInt64>)
   func `the heap agrees with a sorted list`(_ seed: UInt64) {
     var random = SeededRandom(seed: seed)

@@ -220,6 +220,9 @@ extension PeerLink {
 
   // MARK: Acknowledgements
 
+  /// Beside a quarter of its round trip, a path may be so much slower than the best one to take every other acknowledgement.
+  static let alternationSlack: UInt64 = 2_000_000
+
   /// Acknowledgements that are due, of all paths in one datagram, on the best path. They go under the keys of what they acknowledge, so
   /// that a counter can't be taken for the same one under other keys.
   func nextAcknowledgement(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
@@ -232,8 +235,20 @@ extension PeerLink {
     return unsafe writeAcknowledgement(session, output, now)
   }
 
+  /// The best path; every other time the next best, where it is about as fast: each acknowledgement says what the one before said, so a
+  /// path that dies takes no more than half of them along.
+  private func acknowledgementPath() -> BondPath? {
+    guard let best = bestPath() else { return nil }
+    alternates.toggle()
+    guard alternates, paths.count > 1, carriesData(best), let second = bestPath(except: best.id), carriesData(second),
+      !second.sender.isDoubted
+    else { return best }
+    let fastest = best.sender.roundTrip.smoothed
+    return second.sender.roundTrip.smoothed <= fastest &+ fastest / 4 &+ Self.alternationSlack ? second : best
+  }
+
   private func writeAcknowledgement(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
-    guard let path = bestPath() else {
+    guard let path = acknowledgementPath() else {
       session.acknowledgementDue = .distantFuture
       return nil
     }

@@ -106,7 +106,7 @@ extension PeerLink {
     path.searchMTU(at: now)
     controlPending = true
     if parityDeadline == .distantFuture { parityDeadline = Instant(nanoseconds: now.nanoseconds &+ Self.parityInterval) }
-    updateBacklogLimit()
+    updateBacklogLimit(at: now)
     activate()
   }
 
@@ -160,6 +160,7 @@ extension PeerLink {
     engine.events.append(.pathChanged(id, path.id, change))
     if change.to == .unstable || change.to == .lost {
       takeInFlight(path, at: now)
+      backlogHeldUntil = Instant(nanoseconds: now.nanoseconds &+ Self.backlogPatience)
       if change.from == .normal, change.reason != .suspectedByPeer {
         let reason: Suspicion.Reason =
           switch change.reason {
@@ -172,7 +173,7 @@ extension PeerLink {
       }
       if change.to == .lost, let uplink = path.uplink { engine.events.append(.uplinkLost(id, uplink: uplink)) }
     }
-    updateBacklogLimit()
+    updateBacklogLimit(at: now)
     if change.to == .lost, !paths.contains(where: { carriesData($0) }) {
       // The peer may have been restarted and know our keys no more.
       allPathsDeadSince = now
@@ -192,14 +193,23 @@ extension PeerLink {
   }
 
   /// Bytes that may wait: what all paths carry in the time of the limit, at least enough for a burst of a few flows.
-  func updateBacklogLimit() {
+  func updateBacklogLimit(at now: Instant) {
     var rate: UInt64 = 0
     for path in paths where carriesData(path) { rate &+= path.sender.capacityBytesPerSecond }
     let limits = engine.configuration.limits
     let worth = Int(min(Double(rate) * limits.backlog.inSeconds, Double(limits.backlogByteCount)))
-    queue.byteLimit = max(Self.minimumBacklog, worth)
+    // A path that goes takes no room away from what waits already, nor for a while from what its senders have under way: that would be a
+    // storm of losses where one is enough to slow them down.
+    let limit = max(Self.minimumBacklog, worth)
+    if limit >= queue.byteLimit {
+      queue.byteLimit = limit
+    } else if now >= backlogHeldUntil {
+      queue.byteLimit = max(limit, min(queue.byteLimit, queue.byteCount))
+    }
   }
 
+  /// So long the backlog keeps its room after a path was set aside, in nanoseconds: a few of the senders' round trips.
+  static let backlogPatience: UInt64 = 500_000_000
   /// Bytes of backlog that are always allowed: eight reads of 64 KiB.
   static let minimumBacklog = 512 * 1024
 
@@ -210,7 +220,7 @@ extension PeerLink {
     var others = OtherPaths()
     others.soundUntil = .zero
     for other in paths where other !== path && carriesData(other) {
-      others.provenSentAt = max(others.provenSentAt, other.sender.provenSentAt)
+      others.newsAt = max(others.newsAt, other.sender.newsAt)
       others.soundUntil = max(others.soundUntil, other.sender.soundUntil)
     }
     return others
@@ -234,7 +244,8 @@ extension PeerLink {
       if let due = order.nextDeadline { deadline = min(deadline, due) }
       if let due = current?.acknowledgementDue { deadline = min(deadline, due) }
       if let due = previous?.acknowledgementDue { deadline = min(deadline, due) }
-      if !queue.isEmpty || stash != .none || !resends.isEmpty { deadline = min(deadline, sendWait) }
+      if !queue.isEmpty || stash != .none { deadline = min(deadline, sendWait) }
+      if !resends.isEmpty { deadline = min(deadline, resendWait) }
       if !pathsAcknowledged { deadline = min(deadline, pathsDeadline) }
       deadline = min(deadline, parityDeadline)
       if let due = parity.nextDeadline { deadline = min(deadline, due) }
@@ -246,8 +257,12 @@ extension PeerLink {
       }
     }
     for session in [current, previous, next] { if let session { deadline = min(deadline, session.keys.rejectedAt) } }
-    self.deadline = deadline
+    // What is due and could not be done now (no keys, no path) must not be asked for again and again.
+    self.deadline = deadline > now ? deadline : Instant(nanoseconds: now.nanoseconds &+ Self.retryInterval)
   }
+
+  /// Nanoseconds until something that is due and can't be done is tried again.
+  static let retryInterval: UInt64 = 1_000_000
 
   func advance(to now: Instant) {
     advanceKeys(at: now)

@@ -175,7 +175,7 @@ extension PeerLink {
       takeFacts(path, at: now)
     }
     updateParameters(at: now)
-    updateBacklogLimit()
+    updateBacklogLimit(at: now)
     if retiresPaths {
       retiresPaths = false
       closeRetired(at: now)

@@ -110,11 +110,20 @@ extension PeerLink {
 
   /// Lost packets again, each on the path where it arrives first.
   func nextResendRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
+    resendWait = .distantFuture
     abandonLate(at: now)
     guard !resends.isEmpty else { return nil }
     refreshViews(at: now)
     let head = pool[resends.head].length + overhead
-    guard let index = earliestIndex(byteCount: head, at: now) else { return nil }
+    guard let index = earliestIndex(byteCount: head, at: now) else {
+      // No path: what waits is given up in time.
+      let limit = UInt64(engine.configuration.limits.repairDeadline.wholeNanoseconds)
+      resendWait = Instant(nanoseconds: pool[resends.head].sentAt.nanoseconds &+ limit &+ 1)
+      return nil
+    }
+    // Budgets may be passed over, the pace not: what a dead path had in flight would stand in the others' queues.
+    resendWait = views[index].nextSend
+    guard resendWait <= now else { return nil }
     let path = paths[index]
     guard let route = path.route else { return nil }
     var run = self.run(path, route, 0)

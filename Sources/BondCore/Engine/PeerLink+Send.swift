@@ -18,6 +18,9 @@ extension PeerLink {
     guard let session = current, session.keys.isUsable(at: now) else {
       if !queue.isEmpty || keepalivePending { wantHandshake(at: now) }
       keepalivePending = false
+      // Without keys nothing waits for a path's turn.
+      sendWait = .distantFuture
+      resendWait = .distantFuture
       return nil
     }
     if session.keys.isWornOut { wantHandshake(at: now) }

@@ -87,6 +87,8 @@ final class PeerLink {
   var suspicions: [Suspicion] = []
   var everUsable = false
   var allPathsDeadSince: Instant?
+  /// Until then the backlog's limit only grows.
+  var backlogHeldUntil = Instant.zero
 
   // MARK: Sending
   var queue: FairQueue
@@ -96,6 +98,8 @@ final class PeerLink {
   var sendWait = Instant.distantFuture
   var stamper = OrderStamper()
   var resends = SlotList()
+  /// When the pace of the path that the next resend is for allows it.
+  var resendWait = Instant.distantFuture
   /// Second copies of urgent packets, with the path that is to carry each.
   var copies: [(slot: PacketSlot, path: PathID)] = []
   var redundant: [PacketSlot] = []
@@ -108,6 +112,9 @@ final class PeerLink {
 
   var parity: RepairEncoder
   var parityDeadline = Instant.distantFuture
+
+  /// Which of two paths the next acknowledgement takes.
+  var alternates = false
 
   // MARK: Receiving
   var order: ReorderBuffer

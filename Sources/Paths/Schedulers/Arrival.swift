@@ -21,26 +21,17 @@ struct ArrivalScale {
     path.hasOneWayDelay ? Double(max(0, path.oneWayDelay &- offset)) : Double(path.smoothedRoundTrip / 2)
   }
 
-  /// The usable path with the least delay; -1: none is usable.
-  func fastest(_ paths: borrowing Span<PathView>) -> Int {
-    var best = -1
+  /// The usable path with the greatest delay; nil when none is usable, or when the fastest is so much faster.
+  func slowest(_ paths: borrowing Span<PathView>, within spread: Double) -> Int? {
+    var slowest: Int?
     var least = Double.infinity
-    for index in 0..<paths.count where paths[index].isUsable {
-      let delay = delay(paths[index])
-      if delay < least { (best, least) = (index, delay) }
-    }
-    return best
-  }
-
-  /// The usable path with the greatest delay; -1: none is usable.
-  func slowest(_ paths: borrowing Span<PathView>) -> Int {
-    var best = -1
     var greatest = -1.0
     for index in 0..<paths.count where paths[index].isUsable {
       let delay = delay(paths[index])
-      if delay > greatest { (best, greatest) = (index, delay) }
+      least = min(least, delay)
+      if delay > greatest { (slowest, greatest) = (index, delay) }
     }
-    return best
+    return greatest - least <= spread ? slowest : nil
   }
 
   /// Nanoseconds from now until `byteCount` bytes have arrived by `path`: waiting for its pace and budget, sending, travelling, and the

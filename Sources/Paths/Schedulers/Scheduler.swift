@@ -33,7 +33,7 @@ public struct AnyScheduler: Scheduler {
   public mutating func pick(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Instant) -> Decision {
     switch kind {
     case .auto: automatic.pick(paths, demand, at: now)
-    case .cfs: automatic.fair.pick(paths, demand, at: now)
+    case .cfs: demand.isUrgent ? urgentTurn(paths, demand, at: now) : automatic.fair.pick(paths, demand, at: now)
     case .earliest: earliest.pick(paths, demand, at: now)
     case .redundant: redundant.pick(paths, demand, at: now)
     case .backup: backup.pick(paths, demand, at: now)

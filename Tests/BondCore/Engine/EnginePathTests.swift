@@ -126,7 +126,8 @@ import Testing
     #expect(suspicions >= 1)
     for end in [network.client, network.server] {
       #expect(network.longestGap(at: end, since: start) <= .milliseconds(200))
-      #expect(end.statistics.resentPackets > 0)
+      // Small packets of a quiet flow all go by the path where they arrive first: nothing of theirs is under way on the other.
+      if link == 0 { #expect(end.statistics.resentPackets > 0) }
     }
     network.links[link].isUp = true
     number = network.exchange(for: .seconds(3), every: .milliseconds(5), from: number)
