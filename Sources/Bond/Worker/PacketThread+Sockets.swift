@@ -3,6 +3,7 @@ import CausewayBondCore
 import CausewayLinuxIO
 import CausewayPaths
 import CausewayWire
+import Glibc
 
 // Sockets of a packet thread: two that listen, one of each family, and one for each way that is bound to a device or an address.
 
@@ -44,7 +45,7 @@ extension PacketThread {
   @discardableResult
   private func open(_ socket: UDPSocket, _ binding: PathConfiguration.Binding, _ isIPv6: Bool) throws -> Int {
     let number = sockets.count
-    sockets.append(OpenSocket(socket: socket, binding: binding, isIPv6: isIPv6))
+    sockets.append(OpenSocket(socket: socket, binding: binding, isIPv6: isIPv6, interface: interfaceIndex(binding)))
     try poll.register(socket.descriptor, tag: Tag.socket + UInt64(number))
     return number
   }
@@ -92,6 +93,7 @@ extension PacketThread {
       guard isOwn else { return nil }
       guard let socket = boundSocket(binding, isIPv6) else { return nil }
       sockets[known].socket = socket
+      sockets[known].interface = interfaceIndex(binding)
       try? poll.register(socket.descriptor, tag: Tag.socket + UInt64(known))
       return known
     }
@@ -129,19 +131,37 @@ extension PacketThread {
       let isIPv6 = address.family == .ipv6
       guard let number = sockets.firstIndex(where: { $0.binding == binding && $0.isIPv6 == isIPv6 }) else { continue }
       let fresh = boundSocket(binding, isIPv6)
-      if let fresh, needsNewSocket(number, changes) {
+      let interface = interfaceIndex(binding)
+      if let fresh, sockets[number].socket == nil || sockets[number].interface != interface {
         if let old = sockets[number].socket { poll.deregister(old.descriptor) }
         sockets[number].socket = fresh
+        sockets[number].interface = interface
         try? poll.register(fresh.descriptor, tag: Tag.socket + UInt64(number))
         connectUplink(place, now)
       }
-      engine.setUplink(uplinks[place].index, of: uplinks[place].peer, isDown: fresh == nil || isDown(binding, changes), at: now)
+      uplinks[place].isDown = fresh == nil || (linkIsDown(interface, changes) ?? uplinks[place].isDown)
+      engine.setUplink(uplinks[place].index, of: uplinks[place].peer, isDown: uplinks[place].isDown, at: now)
     }
   }
 
-  private func needsNewSocket(_ number: Int, _ changes: [NetworkChange]) -> Bool { sockets[number].socket == nil }
+  /// Of the device that a socket is bound to: another number under the same name is another device. 0: none.
+  private func interfaceIndex(_ binding: PathConfiguration.Binding) -> UInt32 {
+    guard case .device(let name) = binding else { return 0 }
+    return unsafe if_nametoindex(name)
+  }
 
-  private func isDown(_ binding: PathConfiguration.Binding, _ changes: [NetworkChange]) -> Bool { false }
+  /// What the newest news of an interface say; nil: nothing.
+  private func linkIsDown(_ interface: UInt32, _ changes: [NetworkChange]) -> Bool? {
+    var isDown: Bool?
+    for change in changes where interface != 0 && change.interface == interface {
+      switch change.kind {
+      case .link(let isUp, let isRunning): isDown = !isUp || !isRunning
+      case .linkRemoved: isDown = true
+      default: break
+      }
+    }
+    return isDown
+  }
 }
 
 extension DatagramAddress {

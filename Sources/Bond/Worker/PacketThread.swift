@@ -82,6 +82,8 @@ struct PacketThreadPlan: Sendable {
     /// Where the last datagram was sent to: the address that a bound socket has for now.
     var lastDestination: DatagramAddress?
     var isBlocked = false
+    /// The device that it is bound to, by number; 0: none.
+    var interface: UInt32 = 0
   }
 
   struct UplinkState {
@@ -89,6 +91,8 @@ struct PacketThreadPlan: Sendable {
     var index: Int
     var plan: UplinkPlan
     var address: DatagramAddress?
+    /// The kernel said that the device is down, or the address gone.
+    var isDown = false
     // A TCP uplink's connection, or 0, and when to try the next one.
     var stream: UInt32 = 0
     var backoff = ReconnectBackoff()
