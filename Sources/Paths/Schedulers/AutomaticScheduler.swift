@@ -10,7 +10,7 @@ public struct AutomaticScheduler: Scheduler {
   var fair = CompletelyFairScheduler()
   private var earliest = EarliestScheduler()
 
-  /// Where paths differ by more than this, in nanoseconds, what falls quiet is better off with the faster ones.
+  /// Where paths differ by more than this, in nanoseconds, bulk goes where it arrives first, and so does what falls quiet.
   static let quietSpread = 100_000_000.0
 
   public init() {}
@@ -18,9 +18,9 @@ public struct AutomaticScheduler: Scheduler {
   public mutating func pick(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Instant) -> Decision {
     if demand.isUrgent { return urgentTurn(paths, demand, at: now) }
     if demand.isSparse && !demand.isBulk { return earliest.pick(paths, demand, at: now) }
-    if demand.isQuiet, let slowest = ArrivalScale(paths).slowest(paths, within: Self.quietSpread), paths[slowest].isReady(at: now) {
-      return .path(slowest)
-    }
+    // Paths too far apart: every packet of an ordered flow would take as long as the slowest's, so that one only helps with a backlog.
+    guard let slowest = ArrivalScale(paths).slowest(paths, within: Self.quietSpread) else { return earliest.pick(paths, demand, at: now) }
+    if demand.isQuiet, paths[slowest].isReady(at: now) { return .path(slowest) }
     return fair.pick(paths, demand, at: now)
   }
 
