@@ -37,8 +37,6 @@ struct CapacityEstimator: Sendable {
   static let busyShare = 0.75
   /// Bytes that must have come through a standing queue before they may lower the estimate below half of itself: three full packets.
   static let evidence = 3 * 1468
-  /// Packets of a round that say how fast a sender is that paces itself.
-  static let plentyPacketCount = 20
   /// A round that delivers this share of the estimate is nearly busy.
   static let nearlyBusyShare = 0.7
   /// Bytes in flight before anything was acknowledged: 32 packets. While rates double, twice what arrived lately.
@@ -243,7 +241,7 @@ struct CapacityEstimator: Sendable {
       if isStarting { start(hurry: hurry) }
       if !isStarting { steer(length: length, roundTrip) }
       considerDrain(roundTrip, at: now)
-    } else if !isStarting, queue <= Self.visibleQueue + margin, round.packetCount >= Self.plentyPacketCount,
+    } else if !isStarting, queue <= Self.visibleQueue + margin, round.packetCount >= Self.roundPacketCount,
       delivered >= Self.nearlyBusyShare * rate
     {
       makeRoom()
