@@ -241,7 +241,7 @@ struct CapacityEstimator: Sendable {
       if isStarting { start(hurry: hurry) }
       if !isStarting { steer(length: length, roundTrip) }
       considerDrain(roundTrip, at: now)
-    } else if !isStarting, queue <= Self.visibleQueue + margin, round.packetCount >= Self.roundPacketCount,
+    } else if queue <= Self.visibleQueue + margin, round.packetCount >= Self.roundPacketCount,
       delivered >= Self.nearlyBusyShare * rate
     {
       makeRoom()
