@@ -267,7 +267,12 @@ class Network:
         rule = f'oifname "w{index}" masquerade fully-random'
         rules = f"table ip nat{index} {{\nchain post {{\ntype nat hook postrouting priority srcnat;\n{rule}\n}}\n}}\n"
         self.router.run([tool("nft"), "-f", "-"], input=rules)
-        self.router.ip(f"route replace {SERVER}/32 via 10.77.{index}.2 dev w{index} metric {100 + index}")
+        self.router.ip(f"rule add iif c{index} lookup {1000 + index}")
+        self.route_router(index)
+
+    def route_router(self, index: int):
+        """What comes in by a link goes on by that link: one router stands for several that know nothing of each other."""
+        self.router.ip(f"route replace {SERVER}/32 via 10.77.{index}.2 dev w{index} table {1000 + index}")
 
     def routes(self, index: int):
         """Every link leads to the server's loopback addresses; the first is preferred. After a link went down: again."""
@@ -286,7 +291,7 @@ class Network:
         self.router.ip(f"link set w{index} up")
         address = self.server.hardware_address(f"p{index}")
         self.router.ip(f"neigh replace 10.77.{index}.2 lladdr {address} dev w{index} nud permanent")
-        self.router.ip(f"route replace {SERVER}/32 via 10.77.{index}.2 dev w{index} metric {100 + index}")
+        self.route_router(index)
 
     def unplug(self, index: int):
         """The client's device goes down, as a cable that is pulled."""
