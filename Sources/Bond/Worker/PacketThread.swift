@@ -81,7 +81,6 @@ struct PacketThreadPlan: Sendable {
     var drops: UInt32 = 0
     /// Where the last datagram was sent to: the address that a bound socket has for now.
     var lastDestination: DatagramAddress?
-    var isBlocked = false
     /// The device that it is bound to, by number; 0: none.
     var interface: UInt32 = 0
   }

@@ -102,7 +102,6 @@ extension PeerLink {
   }
 
   func becameUsable(_ path: BondPath, at now: Instant) {
-    everUsable = true
     path.searchMTU(at: now)
     controlPending = true
     if parityDeadline == .distantFuture { parityDeadline = Instant(nanoseconds: now.nanoseconds &+ Self.parityInterval) }

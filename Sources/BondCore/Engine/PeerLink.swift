@@ -85,7 +85,6 @@ final class PeerLink {
   var pathsDeadline = Instant.distantFuture
   var remotePathsSequence: UInt32?
   var suspicions: [Suspicion] = []
-  var everUsable = false
   var allPathsDeadSince: Instant?
   /// Until then the backlog's limit only grows.
   var backlogHeldUntil = Instant.zero
