@@ -320,6 +320,7 @@ struct PacketThreadPlan: Sendable {
       return
     }
     let source = run.route.local.isUnspecified ? nil : run.route.local
+    socket.setProbesPathMTU(run.dontFragment)  // stock peers share the listening socket with ours
     let outcome = unsafe socket.send(
       runBuffer, count: run.byteCount, segmentByteCount: run.segmentByteCount, to: run.route.remote, from: source,
       interface: source == nil ? 0 : run.route.interface, typeOfService: run.trafficClass)
