@@ -358,7 +358,7 @@ struct PacketThreadPlan: Sendable {
       case .setScheduler(let kind): engine.setScheduler(kind)
       case .snapshot(let request):
         var snapshot = figures
-        snapshot.peers = engine.snapshot()
+        snapshot.peers = engine.snapshot(at: now)
         for peer in snapshot.peers.indices {
           for path in snapshot.peers[peer].paths.indices { completeLocal(&snapshot.peers[peer].paths[path].route) }
         }
