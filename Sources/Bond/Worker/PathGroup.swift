@@ -44,7 +44,7 @@ struct PathGroup {
       status.jitterMilliseconds = Self.mean(measured) { Double($0.jitter) } / 1e6
     }
     status.loss = Self.mean(reports.map(\.report.sender)) { $0.loss }
-    status.capacityUp = Self.capacity(reports.map { (Double($0.report.sender.capacity) * 8, $0.up) })
+    status.capacityUp = Self.capacity(reports.map { (Double($0.report.knownCapacity) * 8, $0.up) })
     status.capacityDown = Self.capacity(reports.map { (Double($0.report.remoteCapacity), $0.down) })
     return status
   }
@@ -55,13 +55,13 @@ struct PathGroup {
     return zip(senders, weights).reduce(0) { $0 + value($1.0) * $1.1 } / weights.reduce(0, +)
   }
 
-  /// Of one link that several threads estimate, each by what it sends. One that fills at least half of its estimate has found its part of
-  /// the link, and parts add up; the estimate of one that sends little is of the whole link, or old.
+  /// Of one link that several threads estimate, each by what it sends. One that fills its estimate has found its part of the link, and parts
+  /// add up; the estimate of one that sends less is of the whole link, or old. A fixed rate is the whole link's on each thread.
   /// - Returns: nil when nobody knows one.
   static func capacity(_ parts: [(estimate: Double, rate: Double)]) -> Double? {
     let known = parts.filter { $0.estimate > 0 }
     guard let greatest = known.map(\.estimate).max() else { return nil }
-    return max(greatest, known.filter { $0.rate >= $0.estimate / 2 }.reduce(0) { $0 + $1.estimate })
+    return max(greatest, known.filter { $0.rate >= 0.7 * $0.estimate }.reduce(0) { $0 + $1.estimate })
   }
 
   private static func rank(_ state: PathState) -> Int {

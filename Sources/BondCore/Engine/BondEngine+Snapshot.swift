@@ -49,6 +49,8 @@ public struct PathReport: Sendable {
   public var preference: Int
   /// Outer packet bytes that the path is known to carry.
   public var mtu: Int
+  /// Of our direction, bytes a second: fixed for all threads, or this one's estimate. 0: what was sent says nothing about it.
+  public var knownCapacity: UInt64
   public var sender: PathSnapshot
   public var statistics: PathStatistics
 }
@@ -96,7 +98,8 @@ extension PeerLink {
           line: path.id == .handshake ? nil : Line(isOurs: isOwn(path.id), number: path.uplink ?? uplinkOfPeer(path.id)),
           remoteCapacity: path.remoteCapacity, route: path.route, isValidated: path.isValidated,
           isFragmenting: kind == .bond && path.isFragmenting(innerMTU: engine.configuration.innerMTU),
-          preference: path.preference, mtu: limit + (path.route?.overheadByteCount ?? 28), sender: sender,
+          preference: path.preference, mtu: limit + (path.route?.overheadByteCount ?? 28),
+          knownCapacity: knownCapacity(path), sender: sender,
           statistics: path.statistics))
     }
     return snapshot

@@ -231,20 +231,28 @@ extension PeerLink {
     let age = now.nanoseconds(since: capacitiesSentAt)
     guard !capacitiesPending, age >= Self.capacityInterval, remoteFeatures.contains(.capacity) else { return }
     for path in paths where carriesData(path) {
-      let (now, told) = (Self.kilobits(path), path.toldCapacity)
+      let (now, told) = (kilobits(path), path.toldCapacity)
       if age >= Self.capacityRepeat || now > told &+ told / 8 || now < told &- told / 8 { capacitiesPending = true }
     }
     if capacitiesPending { controlPending = true }
   }
 
-  private static func kilobits(_ path: BondPath) -> UInt32 { UInt32(clamping: path.sender.capacityBytesPerSecond / 125) }
+  private func kilobits(_ path: BondPath) -> UInt32 { UInt32(clamping: knownCapacity(path) / 125) }
+
+  /// Bytes a second, see `PathReport`. Before something fills it, an estimate is a first guess.
+  func knownCapacity(_ path: BondPath) -> UInt64 {
+    let fixed = fixedRate(path)
+    if fixed > 0 { return fixed }
+    let sender = path.sender.snapshot
+    return sender.isStarting && sender.deliveredRate < sender.capacity / 2 ? 0 : sender.capacity
+  }
 
   private func nextCapacities(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
     capacitiesPending = false
     capacitiesSentAt = now
     var entries: [CapacityEntry] = []
     for path in paths where carriesData(path) {
-      path.toldCapacity = Self.kilobits(path)
+      path.toldCapacity = kilobits(path)
       entries.append(CapacityEntry(path: path.id, kilobits: path.toldCapacity))
     }
     guard !entries.isEmpty, let path = bestPath() else { return nil }

@@ -11,7 +11,7 @@ extension PeerLink {
   static let rateClaimTime: UInt64 = 100_000_000
 
   /// Bytes per second that all threads together may send on the path; 0: no limit.
-  private func fixedRate(_ path: BondPath) -> UInt64 {
+  func fixedRate(_ path: BondPath) -> UInt64 {
     guard let uplink = path.uplink else { return path.remoteRateLimit / 8 }
     return uplink < settings.uplinks.count ? settings.uplinks[uplink].rateUp / 8 : 0
   }

@@ -12,7 +12,7 @@ import Testing
     "threads that fill their estimates add up; an idle thread's is of the whole link",
     arguments: [
       ([(50e6, 0), (40e6, 0)], 50e6), ([(25e6, 24e6), (24e6, 20e6)], 49e6), ([(48e6, 47e6), (10e6, 0)], 48e6), ([(0, 0), (0, 5e6)], nil),
-      ([(0, 0), (30e6, 1e6)], 30e6), ([], nil),
+      ([(0, 0), (30e6, 1e6)], 30e6), ([], nil), ([(8e6, 4e6), (8e6, 4e6)], 8e6),
     ] as [([(Double, Double)], Double?)])
   func capacity(_ parts: [(Double, Double)], _ expected: Double?) {
     #expect(PathGroup.capacity(parts.map { (estimate: $0.0, rate: $0.1) }) == expected)
@@ -53,7 +53,7 @@ import Testing
       statistics.sentBytes = sent
       return PathReport(
         uplink: uplink, line: Line(isOurs: uplink != nil, number: number), remoteCapacity: 8_000_000, route: nil, isValidated: true,
-        isFragmenting: mtu < 1400, preference: 0, mtu: mtu, sender: snapshot, statistics: statistics)
+        isFragmenting: mtu < 1400, preference: 0, mtu: mtu, knownCapacity: id == 6 ? 0 : 1_250_000, sender: snapshot, statistics: statistics)
     }
     return [
       report(2, 0, uplink: 0, mtu: 1468, sent: 1000), report(6, 1, uplink: 1, mtu: 1468, sent: 10),
@@ -80,5 +80,6 @@ import Testing
     #expect(dsl.pathMTU == 1300 && dsl.isFragmenting)
     #expect(dsl.rttMilliseconds.map { abs($0 - 2.5) < 0.01 } == true, "three parts of 2 ms, one of 4 ms")
     #expect(dsl.loss == 0.01 && dsl.capacityDown == 8e6 && dsl.capacityUp == 1e7)
+    #expect(rows[1].capacityUp == nil)
   }
 }

@@ -120,9 +120,14 @@ import Testing
 
   @Test("each side knows what the other thinks that its direction carries")
   func capacities() {
-    let pair = ThreadedPair(threads: [2, 2], uplinks: 2)
+    let pair = ThreadedPair(threads: [2, 2], uplinks: 2) { side, settings in
+      guard side == 0 else { return }
+      settings.uplinks[0].rateUp = 8_000_000
+      settings.uplinks[1].rateDown = 3_000_000
+    }
     pair.run(for: .seconds(1))
     exchange(pair, count: 200)
+    var tellers = 0
     for side in 0..<2 {
       for shard in 0..<2 {
         let mine = pair.ends[side].engines[shard].snapshot()[0].paths.filter { $0.line != nil }
@@ -135,11 +140,12 @@ import Testing
           }
           #expect(other.line?.number == path.line?.number)
           #expect(other.line?.isOurs != path.line?.isOurs)
-          let told = Double(path.remoteCapacity) / 8
-          #expect(abs(told - Double(other.sender.capacity)) <= 0.15 * Double(other.sender.capacity), "\(told) \(other.sender.capacity)")
+          #expect(path.remoteCapacity == other.knownCapacity * 8)
+          tellers += other.knownCapacity > 0 ? 1 : 0
         }
       }
     }
+    #expect(tellers == 4, "one path of each thread and side has a rate")
   }
 
   @Test("a replayed datagram is refused on whatever thread it comes in")
