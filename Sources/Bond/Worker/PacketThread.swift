@@ -326,6 +326,7 @@ struct PacketThreadPlan: Sendable {
       return
     }
     let source = run.route.local.isUnspecified ? nil : run.route.local
+    socket.setProbesPathMTU(run.dontFragment)  // stock peers share the listening socket with ours
     let outcome = unsafe socket.send(
       runBuffer, count: run.byteCount, segmentByteCount: run.segmentByteCount, to: run.route.remote, from: source,
       interface: source == nil ? 0 : run.route.interface, typeOfService: run.trafficClass)
@@ -363,7 +364,7 @@ struct PacketThreadPlan: Sendable {
       case .setScheduler(let kind): engine.setScheduler(kind)
       case .snapshot(let request):
         var snapshot = figures
-        snapshot.peers = engine.snapshot()
+        snapshot.peers = engine.snapshot(at: now)
         for peer in snapshot.peers.indices {
           for path in snapshot.peers[peer].paths.indices { completeLocal(&snapshot.peers[peer].paths[path].route) }
         }

@@ -136,11 +136,18 @@ extension PeerLink {
   /// asking by itself.
   func gaveUp(at now: Instant) {
     timers.gaveUp(at: now)
+    giveUps &+= 1
+    dropBacklog(at: now)
+    noteShare()
+    if initiates { wantHandshake(at: now) }
+    activate()
+  }
+
+  /// What waited to be sent has no way out.
+  func dropBacklog(at now: Instant) {
     while let slot = takePacket(at: now) {
       engine.pool.give(slot)
       engine.drops.count(.backlogFull)
     }
-    if initiates { wantHandshake(at: now) }
-    activate()
   }
 }

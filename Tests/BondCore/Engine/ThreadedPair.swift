@@ -17,6 +17,7 @@ import CausewayWire
     /// Datagrams that had to go from thread to thread.
     var forwardCount = 0
     var handOverCount = 0
+    var events: [BondEvent] = []
     /// (thread, flow, number) of what came out.
     var delivered: [(shard: Int, flow: UInt16, number: UInt32)] = []
   }
@@ -31,11 +32,15 @@ import CausewayWire
 
   let ends = [End(), End()]
   var now = Instant(nanoseconds: 1_000_000_000)
+  private let rates = [SharedRates(), SharedRates()]
+  /// The other end is gone.
+  var isCut = false
   private var wire: [Datagram] = []
   private var wireHead = 0
   private let output: UnsafeMutablePointer<UInt8>
 
-  init(threads: [Int], uplinks: Int) {
+  /// - Parameter adjust: Changes a side's settings before they are used.
+  init(threads: [Int], uplinks: Int, adjust: (_ side: Int, inout PeerSettings) -> Void = { _, _ in }) {
     unsafe output = .allocate(capacity: BondEngine.runByteCapacity)
     for side in 0..<2 {
       let entropy = Entropy(UInt64(side + 1))
@@ -50,6 +55,8 @@ import CausewayWire
         var settings = PeerSettings(publicKey: PublicKey(of: Self.key(1 - side)))
         settings.allowedIPs = [IPNetwork(masking: IPAddress(ipv4: Self.host(1 - side)), prefixLength: 32)]
         if side == 0 { settings.uplinks = (0..<uplinks).map { UplinkSettings(name: "uplink \($0)") } }
+        settings.rates = rates[side]
+        adjust(side, &settings)
         try? engine.setPeer(Self.peer, settings, at: now)
         ends[side].engines.append(engine)
         guard side == 0 else { continue }
@@ -65,6 +72,7 @@ import CausewayWire
   deinit { unsafe output.deallocate() }
 
   static func host(_ side: Int) -> UInt32 { 0x0A00_0001 + UInt32(side) }
+  static func publicKey(of side: Int) -> PublicKey { PublicKey(of: key(side)) }
   private static func key(_ side: Int) -> SecretKey {
     SecretKey(byteCount: 32) { bytes in for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: index * 7 + 31 * (side + 1)) }
     }
@@ -142,7 +150,7 @@ import CausewayWire
         if engine.nextDeadline <= now { engine.advance(to: now) }
         takeDeliveries(side, shard)
         while let run = unsafe engine.nextRun(into: output, capacity: BondEngine.runByteCapacity, at: now) { put(run, side, shard) }
-        engine.drainEvents { _ in }
+        engine.drainEvents { ends[side].events.append($0) }
         passNews(side, shard)
       }
     }
@@ -163,6 +171,7 @@ import CausewayWire
   }
 
   private func arrive(_ datagram: Datagram) {
+    if isCut { return }
     let end = ends[datagram.to]
     let isListening = datagram.port == Self.listeningPort
     let count = end.engines.count
