@@ -70,10 +70,12 @@ package enum StatusTable {
 
   private static func titles(_ layout: Layout) -> StyledText {
     StyledText(
-      "  " + left("PATH", 10) + " " + (layout.isWide ? left("REMOTE", remoteWidth) + " " : "") + left("STATE", 8) + " " + right("RTT ms", 9) + " " + right("LOSS", 5) + " "
+      "  " + left("PATH", 10) + " " + (layout.isWide ? left("REMOTE", remoteWidth) + " " : "") + left("STATE", 8) + " " + right("RTT ms", 9)
+        + " " + right("LOSS", 5) + " "
         + right(layout.knowsDown ? "CAP up/dn" : "CAP up", 11)
         + " "
-        + right("RATE up/dn", 11) + " " + right("SHARE", 5) + " " + right("FLT", 4) + (layout.history != nil && layout.sparkWidth > 3 ? " LAST" : ""), .dim)
+        + right("RATE up/dn", 11) + " " + right("SHARE", 5) + " " + right("FLT", 4)
+        + (layout.history != nil && layout.sparkWidth > 3 ? " LAST" : ""), .dim)
   }
 
   private static func row(_ path: PathStatus, _ peer: PeerStatus, _ layout: Layout) -> StyledText {

@@ -53,7 +53,8 @@ import Testing
       statistics.sentBytes = sent
       return PathReport(
         uplink: uplink, line: Line(isOurs: uplink != nil, number: number), remoteCapacity: 8_000_000, route: nil, isValidated: true,
-        isFragmenting: mtu < 1400, preference: 0, mtu: mtu, knownCapacity: id == 6 ? 0 : 1_250_000, sender: snapshot, statistics: statistics)
+        isFragmenting: mtu < 1400, preference: 0, mtu: mtu, knownCapacity: id == 6 ? 0 : 1_250_000, sender: snapshot, statistics: statistics
+      )
     }
     return [
       report(2, 0, uplink: 0, mtu: 1468, sent: 1000), report(6, 1, uplink: 1, mtu: 1468, sent: 10),
