@@ -69,6 +69,8 @@ final class BondPath {
   static let candidateInterval: UInt64 = 200_000_000
   /// Marks the ids of probes that test the path MTU.
   static let mtuProbeBit: UInt32 = 1 << 31
+  /// Such probes that wait for the path to be usable, a volley; the oldest make way.
+  static let mtuProbeLimit = PathMTUSearch.candidates.count + 2
   /// A stream's length field has 16 bits; nothing we send comes near.
   static let streamDatagramLimit = 16_384
 
@@ -118,6 +120,7 @@ final class BondPath {
 
   /// Starts the search for the path MTU, or starts it again: the path is new, has moved, or came back.
   func searchMTU(at now: Instant) {
+    pendingMTUProbes.removeAll(keepingCapacity: true)  // of the search before
     mtuSearch?.start(at: now, roundTrip: sender.roundTrip.smoothed, &mtuFacts)
     takeMTUFacts()
   }
@@ -127,7 +130,9 @@ final class BondPath {
   func takeMTUFacts() -> Bool {
     for fact in mtuFacts {
       switch fact {
-      case .probe(let byteCount, let id): pendingMTUProbes.append((byteCount, id))
+      case .probe(let byteCount, let id):
+        if pendingMTUProbes.count == Self.mtuProbeLimit { pendingMTUProbes.removeFirst() }
+        pendingMTUProbes.append((byteCount, id))
       case .changed(let byteCount): datagramLimit = byteCount - (route?.overheadByteCount ?? 28)
       }
     }

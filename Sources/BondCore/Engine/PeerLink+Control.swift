@@ -307,6 +307,9 @@ extension PeerLink {
     }
     session.updateAcknowledgementDue()
     guard blocks > 0 else { return nil }
+    // Seven blocks of 32 ranges fill a control payload; what found no room waits for the next.
+    // SAFETY: the frame's second byte, written above.
+    unsafe engine.scratch.base[1] = UInt8(blocks)
     return unsafe sealControl(session, path, nil, count: count, flags: .unacknowledged, output, now)
   }
 }

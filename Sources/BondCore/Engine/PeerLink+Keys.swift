@@ -132,6 +132,7 @@ extension PeerLink {
     guard hello.minimumVersion <= Hello.currentVersion else { return engine.drops.count(.unknownVersion) }
     strangerDeadline = .distantFuture
     meet(hello, at: now)
+    openUplinks(at: now)  // a peer that has forgotten us may be the one that asks
     helloAcknowledgementPending = true
     helloPath = path
     controlPending = true
@@ -224,6 +225,10 @@ extension PeerLink {
     stamper.reset()
     order.reset(at: now)
     while let slot = order.nextReleased() { engine.deliver(slot) }
+    // Sequences begin anew: parity and pieces of the old ones would be taken for theirs.
+    decoder = nil
+    parity.update(nil)
+    reassembler = Reassembler(pool: pool)
     skips.removeAll(keepingCapacity: true)
     suspicions.removeAll(keepingCapacity: true)
     parameters = OrderParameters(holdLimitMicroseconds: 0, memoryByteCount: 0)

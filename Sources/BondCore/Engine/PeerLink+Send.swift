@@ -123,7 +123,8 @@ extension PeerLink {
       controlPending = false
     }
     if let run = unsafe nextAcknowledgement(session, output, now) { return run }
-    if redundantPaths != 0, let run = unsafe nextRedundantRun(session, output, capacity, now) { return run }
+    // Also where a path's end cut the round short: what is left of it goes out again.
+    if !redundant.isEmpty, let run = unsafe nextRedundantRun(session, output, capacity, now) { return run }
     if !resends.isEmpty, let run = unsafe nextResendRun(session, output, capacity, now) { return run }
     if !copies.isEmpty, let run = unsafe nextCopy(session, output, now) { return run }
     if parity.hasRepair, let run = unsafe nextParity(session, output, now) { return run }

@@ -66,10 +66,10 @@ final class Session {
   /// - Returns: Whether a block was written.
   func writeBlock(_ path: PathID, into out: inout OutputSpan<UInt8>, at now: Instant) -> Bool {
     let index = Int(path.rawValue)
-    guard trackers[index] != nil else { return false }
-    guard trackers[index]!.writeBlock(path: path, into: &out, at: now) != nil else { return false }
+    guard out.freeCapacity >= AcknowledgementBlock.headByteCount + AcknowledgementBlock.rangeByteCount else { return false }
+    // A path whose counters are all beyond what an acknowledgement can name has nothing to say, now or later.
     pendingPaths &= ~(1 &<< UInt64(index))
-    return true
+    return trackers[index]?.writeBlock(path: path, into: &out, at: now) != nil
   }
 
   func updateAcknowledgementDue() {

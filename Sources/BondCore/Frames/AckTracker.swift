@@ -83,7 +83,7 @@ package struct AckTracker: Sendable {
   ) {
     var isUrgent = isCongested
     if isCongested { congestionCount &+= 1 }
-    if count > 0, counter == ranges[newest].last &+ 1 {
+    if count > 0, counter == ranges[newest].last &+ 1, counter < AcknowledgementBlock.counterLimit {
       ranges[newest].last = counter
       ranges[newest].reports = 0
       largestArrival = arrival

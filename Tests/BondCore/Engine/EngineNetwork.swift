@@ -102,6 +102,10 @@ final class EngineNetwork {
   var watch: (Flight) -> Void = { _ in }
   /// Sees every datagram that arrives, before the engine does.
   var arrived: (Flight) -> Void = { _ in }
+  /// Takes what is for somebody else than the two ends: true when it was.
+  var elsewhere: ([UInt8], OutgoingRun) -> Bool = { _, _ in false }
+  /// Instants at which something was to do.
+  private(set) var stepCount = 0
   private var flights: [(at: Instant, flight: Flight)] = []
   private var runBuffer = [UInt8](repeating: 0, count: BondEngine.runByteCapacity)
   private let keys: (client: SecretKey, server: SecretKey)
@@ -183,6 +187,7 @@ final class EngineNetwork {
       stepsWithoutTime = next > now ? 0 : stepsWithoutTime + 1
       precondition(stepsWithoutTime < 10_000, "an engine asks for the present time again and again")
       now = max(now, next)
+      stepCount += 1
       while let first = flights.first, first.at <= now {
         flights.removeFirst()
         arrive(first.flight)
@@ -203,21 +208,29 @@ final class EngineNetwork {
 
   private func pump() {
     for end in [client, server] {
-      while let run = unsafe runBuffer.withUnsafeMutableBufferPointer({
-        unsafe end.engine.nextRun(into: $0.baseAddress!, capacity: $0.count, at: now)
-      }) {
-        var offset = 0
-        while offset < run.byteCount {
-          let count = min(run.segmentByteCount, run.byteCount - offset)
-          send(Array(runBuffer[offset..<offset + count]), run, from: end)
-          offset += count
-        }
-      }
+      while oneRun(of: end) {}
       end.engine.drainEvents { end.events.append($0) }
     }
   }
 
+  /// Sends what an end has next.
+  func oneRun(of end: EngineEnd) -> Bool {
+    guard
+      let run = unsafe runBuffer.withUnsafeMutableBufferPointer({
+        unsafe end.engine.nextRun(into: $0.baseAddress!, capacity: $0.count, at: now)
+      })
+    else { return false }
+    var offset = 0
+    while offset < run.byteCount {
+      let count = min(run.segmentByteCount, run.byteCount - offset)
+      send(Array(runBuffer[offset..<offset + count]), run, from: end)
+      offset += count
+    }
+    return true
+  }
+
   private func send(_ bytes: [UInt8], _ run: OutgoingRun, from end: EngineEnd) {
+    if elsewhere(bytes, run) { return }
     let link = end.isServer ? links.firstIndex { $0.clientAddress == run.route.remote } : Int(run.route.socket)
     guard let link else { return }  // to an address that the client has left
     let flight = Flight(
@@ -241,11 +254,17 @@ final class EngineNetwork {
     arrived(flight)
     let end = flight.toServer ? server : client
     let route = flight.toServer ? Route(socket: 0, remote: flight.clientAddress) : clientRoute(flight.link)
-    var bytes = flight.bytes
+    feed(flight.bytes, to: end, from: route, trafficClass: flight.trafficClass)
+  }
+
+  /// Gives an end a datagram now.
+  func feed(_ bytes: [UInt8], to end: EngineEnd, from route: Route, trafficClass: UInt8 = 0) {
+    var bytes = bytes
     let now = now
     unsafe bytes.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return }
       unsafe end.engine.receive(
-        buffer.baseAddress!, count: buffer.count, segmentByteCount: buffer.count, from: route, trafficClass: flight.trafficClass, at: now)
+        base, count: buffer.count, segmentByteCount: buffer.count, from: route, trafficClass: trafficClass, at: now)
       take(end)
     }
   }
