@@ -155,7 +155,7 @@ internal import Glibc
     if result == -ECONNREFUSED { result = unsafe shim_send_run(descriptor, &run) }
     if result == 0 { return .sent }
     // The kernel cuts no run into segments that it would have to fragment; each alone it fragments.
-    if result == -EINVAL && isRun && !probesPathMTU { return unsafe sendSingly(&run) }
+    if (result == -EINVAL || result == -EMSGSIZE) && isRun && !probesPathMTU { return unsafe sendSingly(&run) }
     if result == -EIO && isRun {
       segmentsInKernel = false
       return unsafe sendSingly(&run)

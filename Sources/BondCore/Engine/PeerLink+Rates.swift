@@ -1,7 +1,7 @@
 import CausewayBase
 import CausewayPaths
 
-// Rates that somebody fixed: the owner of this side, or the peer for what it receives. One for all threads.
+// Rates that threads share: those that somebody fixed (the owner of this side, or the peer for what it receives), and those learned.
 
 extension PeerLink {
   /// Nanoseconds between two looks at a rate that threads share.
@@ -19,7 +19,7 @@ extension PeerLink {
   /// Sets what owner and peer want of a path: rate, weight, preference.
   func applyRateLimit(_ path: BondPath) {
     let rate = fixedRate(path)
-    path.isRateShared = rate > 0 && settings.rates != nil && engine.configuration.shardCount > 1
+    path.isRateShared = settings.rates != nil && engine.configuration.shardCount > 1
     if rate == 0 {
       path.sender.rateLimit = .none
     } else if path.isRateShared {
@@ -51,21 +51,41 @@ extension PeerLink {
 
   func shareRate(_ path: BondPath, at now: Instant) {
     guard let rates = settings.rates else { return }
-    path.rateDeadline = Instant(nanoseconds: now.nanoseconds &+ Self.rateInterval)
+    let fixed = fixedRate(path)
+    let window = fixed > 0 ? Self.rateInterval : Self.rateClaimTime
+    path.rateDeadline = Instant(nanoseconds: now.nanoseconds &+ window)
     let (elapsed, sent) = (now.nanoseconds(since: path.rateLookAt), path.statistics.sentBytes &- path.rateLookBytes)
     if path.rateLookAt == .zero {
       // The first after a pause: a rate can be told from now on.
       (path.rateLookAt, path.rateLookBytes) = (now, path.statistics.sentBytes)
-    } else if sent >= Self.rateClaimByteCount || elapsed >= Self.rateClaimTime {
+    } else if elapsed >= window, sent >= Self.rateClaimByteCount || elapsed >= Self.rateClaimTime {
       let rate = UInt64(Double(sent) * 1e9 / Double(max(1, elapsed)))
-      guard case .fixed(let part) = path.sender.rateLimit else { return }
+      let allowed = path.sender.capacityBytesPerSecond
       path.rateClaim =
-        sent == 0 ? .none : RateClaim(bytesPerSecond: rate, isHungry: rate >= part / 100 &* RateClaim.hungryPercent)
+        sent == 0 ? .none : RateClaim(bytesPerSecond: rate, isHungry: rate >= allowed / 100 &* RateClaim.hungryPercent)
       rates.write(path.rateClaim, place: ratePlace(path), thread: engine.configuration.shard)
       (path.rateLookAt, path.rateLookBytes) = (sent == 0 ? .zero : now, path.statistics.sentBytes)
+      if fixed == 0 { makeRoomForOthers(path, rates) }
     }
-    takePart(path, of: fixedRate(path))
+    if fixed > 0 { takePart(path, of: fixed) }
   }
+
+  /// Two threads that learn one link keep the shares that they began with: a queue lowers both by the same factor, and without one both
+  /// grow by the same. So who has more than its part gives way a little each time, as long as others would take it.
+  private func makeRoomForOthers(_ path: BondPath, _ rates: SharedRates) {
+    let (place, thread, threads) = (ratePlace(path), engine.configuration.shard, engine.configuration.shardCount)
+    let own = path.rateClaim
+    let sum = rates.sum(place: place, threads: threads)
+    let fair = rates.part(of: sum.bytesPerSecond, place: place, thread: thread, threads: threads)
+    guard own.isHungry, sum.hungryCount > 1, own.bytesPerSecond > fair &+ fair / 10 else {
+      path.sender.rateLimit = .none
+      return
+    }
+    path.sender.rateLimit = .ceiling(max(fair, own.bytesPerSecond / 100 &* Self.yieldPercent))
+  }
+
+  /// What is left of a rate after one step of giving way.
+  static let yieldPercent: UInt64 = 96
 
   /// A path that goes takes its claim along.
   func dropRateClaim(_ path: BondPath) {

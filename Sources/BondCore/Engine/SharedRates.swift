@@ -2,7 +2,7 @@ import CausewayPaths
 internal import Synchronization
 
 /// The rate of each uplink of a peer, shared by the packet threads: what a user fixed holds for all of them together, and a flow on one
-/// thread may have all of it. Each thread writes what it sends, reads what the others write, and takes its part; all come to the same
+/// thread may have all of it. Of what is learned, threads that would send more get equal parts. Each thread writes what it sends, reads what the others write, and takes its part; all come to the same
 /// division. No lock, and nothing for a packet: each thread looks every few milliseconds while it sends.
 public final class SharedRates: Sendable {
   public static let threadLimit = 8
@@ -17,6 +17,17 @@ public final class SharedRates: Sendable {
 
   func write(_ claim: RateClaim, place: Int, thread: Int) {
     claims[place * Self.threadLimit + thread].store(claim.rawValue, ordering: .relaxed)
+  }
+
+  /// What all threads send, and how many would send more.
+  func sum(place: Int, threads: Int) -> (bytesPerSecond: UInt64, hungryCount: Int) {
+    var (bytes, hungry) = (UInt64(0), 0)
+    for index in 0..<min(threads, Self.threadLimit) {
+      let claim = RateClaim(rawValue: claims[place * Self.threadLimit + index].load(ordering: .relaxed))
+      bytes &+= claim.bytesPerSecond
+      hungry += claim.isHungry ? 1 : 0
+    }
+    return (bytes, hungry)
   }
 
   /// A thread's part of `rate`, by what all of them claim.

@@ -102,6 +102,32 @@ import Testing
     #expect(sum > 0.9 * Double(Self.rate) && sum < 1.02 * Double(Self.rate), "\(counts)")
   }
 
+  @Test("threads that learn one link come to share it equally, however they began, and fill it", arguments: [2, 3])
+  func learnedLink(threads: Int) {
+    let pair = ThreadedPair(threads: [threads, threads], uplinks: 1)
+    let rate = 1_000_000.0
+    pair.bottleneck = rate
+    var number: UInt32 = 0
+    func send(_ queues: Range<Int>, _ seconds: Int64) {
+      pair.run(
+        for: .seconds(seconds),
+        {
+          for queue in queues { for _ in 0..<4 { pair.send(from: 0, queue: queue, flow: UInt16(1000 + queue), number: number) } }
+          number += 1
+        }, every: 1_000_000)
+    }
+    pair.run(for: .seconds(1))
+    send(0..<1, 3)
+    send(0..<threads, 5)
+    pair.ends[1].delivered = []
+    send(0..<threads, 3)
+    let shares = (0..<threads).map { queue in
+      Double(pair.ends[1].delivered.count { $0.flow == UInt16(1000 + queue) }) * Self.datagram / 3 / rate
+    }
+    #expect(shares.reduce(0, +) > 0.9, "\(shares)")
+    for share in shares { #expect(abs(share * Double(threads) - 1) < 0.25, "\(shares)") }
+  }
+
   @Test("a limit on a path is gone when the settings say so, and a path that goes leaves no claim behind")
   func changes() {
     var settings = PeerSettings(publicKey: ThreadedPair.publicKey(of: 1))

@@ -35,6 +35,9 @@ import CausewayWire
   private let rates = [SharedRates(), SharedRates()]
   /// The other end is gone.
   var isCut = false
+  /// Bytes a second of the way from the first end to the other, all threads together, with a queue that has no end; nil: any.
+  var bottleneck: Double?
+  private var bottleneckFreeAt = Instant.zero
   private var wire: [Datagram] = []
   private var wireHead = 0
   private let output: UnsafeMutablePointer<UInt8>
@@ -163,11 +166,21 @@ import CausewayWire
       let count = min(run.segmentByteCount, run.byteCount - offset)
       // SAFETY: within the run.
       let bytes = unsafe Array(UnsafeBufferPointer(start: output + offset, count: count))
-      wire.append(
-        Datagram(
-          at: Instant(nanoseconds: now.nanoseconds + Self.delay), to: 1 - side, port: run.route.remote.port, from: from, bytes: bytes))
+      append(Datagram(at: leavingTime(count, side), to: 1 - side, port: run.route.remote.port, from: from, bytes: bytes))
       offset += count
     }
+  }
+
+  private func leavingTime(_ byteCount: Int, _ side: Int) -> Instant {
+    guard let bottleneck, side == 0 else { return Instant(nanoseconds: now.nanoseconds + Self.delay) }
+    bottleneckFreeAt = max(now, bottleneckFreeAt) + .nanoseconds(Int64(Double(byteCount) / bottleneck * 1e9))
+    return Instant(nanoseconds: bottleneckFreeAt.nanoseconds + Self.delay)
+  }
+
+  private func append(_ datagram: Datagram) {
+    var place = wire.count
+    while place > wireHead, wire[place - 1].at > datagram.at { place -= 1 }
+    wire.insert(datagram, at: place)
   }
 
   private func arrive(_ datagram: Datagram) {
