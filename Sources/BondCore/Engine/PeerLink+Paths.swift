@@ -261,8 +261,14 @@ extension PeerLink {
       }
     }
     for session in [current, previous, next] { if let session { deadline = min(deadline, session.keys.rejectedAt) } }
-    // What is due and could not be done now (no keys, no path) must not be asked for again and again.
-    self.deadline = deadline > now ? deadline : Instant(nanoseconds: now.nanoseconds &+ Self.retryInterval)
+    // What is due and could not be done now (no keys, no path) must not be asked for again and again; nor may those who come by more often
+    // than that put it off for ever.
+    let retry = Instant(nanoseconds: now.nanoseconds &+ Self.retryInterval)
+    if deadline > now {
+      self.deadline = deadline
+    } else if self.deadline <= now || self.deadline > retry {
+      self.deadline = retry
+    }
   }
 
   /// Nanoseconds until something that is due and can't be done is tried again.

@@ -10,9 +10,11 @@
   }
 
   private let buckets: UnsafeMutablePointer<Bucket>
-  private var nextSequence: UInt32 = 1
+  private var nextSequence: UInt32
 
-  package init() {
+  /// - Parameter first: The first sequence, for tests.
+  package init(startingAt first: UInt32 = 1) {
+    nextSequence = first
     // SAFETY: one bucket for each value of a byte; freed in deinit.
     unsafe buckets = .allocate(capacity: ReorderBuffer.bucketCount)
     unsafe buckets.initialize(repeating: Bucket(), count: ReorderBuffer.bucketCount)
@@ -43,9 +45,10 @@
   /// The newest sequence given, for a SKIP of everything.
   package var lastSequence: UInt32 { nextSequence &- 1 }
 
-  /// The peer forgot everything: sequences start over.
+  /// The peer forgot everything, or is to. Sequences go on all the same: between its return and the news of it, packets reached it, and what
+  /// came after them with lower numbers would be late, or copies. To who has heard none, half of the numbers are ahead of 0.
   package mutating func reset() {
-    nextSequence = 1
+    if nextSequence > UInt32.max / 2 { nextSequence = 1 }
     // SAFETY: `bucketCount` buckets.
     for i in 0..<ReorderBuffer.bucketCount { unsafe buckets[i] = Bucket() }
   }

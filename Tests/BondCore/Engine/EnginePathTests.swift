@@ -41,6 +41,16 @@ import Testing
     network.expectNothingKept()
   }
 
+  @Test("who sends without a pause from the first moment on does not keep the bond from opening", arguments: [50, 300, 900])
+  func noPause(microseconds: Int64) {
+    let network = EngineNetwork()
+    let number = network.exchange(for: .milliseconds(600), every: .microseconds(microseconds), byteCount: 100)
+    for end in [network.client, network.server] { #expect(end.usablePathCount == 2) }
+    network.run(for: .seconds(1))
+    for end in [network.client, network.server] { #expect(network.numbers(at: end).last == number - 1) }
+    network.expectNothingKept()
+  }
+
   @Test("a peer that answers no HELLO gets plain WireGuard on one path")
   func stock() {
     let network = EngineNetwork()

@@ -362,4 +362,25 @@ private struct Receiver: ~Copyable {
     let far = stamper.stamp(bucket: 1)
     #expect(far.previous == 0)
   }
+
+  @Test(
+    "after a reset sequences are new to who heard the last ones, and to who has heard none",
+    arguments: [1, 70_000, 1 << 31 - 1, 1 << 31, .max - 5] as [UInt32])
+  func reset(sequence: UInt32) {
+    let pool = PacketPool(packetByteCount: 1400, limit: 64)
+    var stamper = OrderStamper(startingAt: sequence)
+    var before = ReorderBuffer(pool: pool)
+    var fresh = ReorderBuffer(pool: pool)
+    for start in [sequence / 2, sequence &- 1] where start > 0 {
+      _ = before.receive(DataHeader(bucket: 4, previous: 0, sequence: start), at: .zero)
+    }
+    for _ in 0..<3 { _ = before.receive(stamper.stamp(bucket: 4), at: .zero) }
+    stamper.reset()
+    for _ in 0..<10 {
+      let header = stamper.stamp(bucket: 4)
+      let verdicts = [before.receive(header, at: .zero), fresh.receive(header, at: .zero)]
+      #expect(verdicts == [.deliver, .deliver], "sequence \(header.sequence)")
+      stamper.settle(bucket: 4)
+    }
+  }
 }
