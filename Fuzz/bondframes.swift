@@ -44,6 +44,10 @@ private func rewritten(_ frame: Frame, _ bytes: Span<UInt8>) -> [UInt8] {
       _ = header.writeHead(parityByteCount: parity.count, into: &out)
       for i in parity { out.append(bytes[i]) }
     case .suspect(let suspicion): suspicion.write(into: &out)
+    case .capacity(var list):
+      var entries: [CapacityEntry] = []
+      while let entry = list.next(bytes) { entries.append(entry) }
+      CapacityList.write(entries.span, into: &out)
     case .hello(let hello): hello.write(isAcknowledgement: false, into: &out)
     case .helloAcknowledgement(let hello): hello.write(isAcknowledgement: true, into: &out)
     }
@@ -91,7 +95,7 @@ private struct Receiver: ~Copyable {
       case .parameters(let wish):
         order.update(holdLimit: UInt64(wish.holdLimitMicroseconds) * 1000, memoryByteCount: Int(wish.memoryByteCount))
         if wish.flags.contains(.repairsFollow) { repair.activate(at: now) }
-      case .acknowledgement, .probe, .echo, .paths, .suspect, .hello, .helloAcknowledgement: break
+      case .acknowledgement, .probe, .echo, .paths, .suspect, .capacity, .hello, .helloAcknowledgement: break
       }
       while let (slot, header) = repair.nextRecovered() { take(header, slot) }
       while let slot = order.nextReleased() { pool.give(slot) }

@@ -1,48 +1,23 @@
 internal import COpenSSL
 
 /// BLAKE2s with 32 bytes of output (RFC 7693), piece by piece or at once.
-@safe public struct BLAKE2s: ~Copyable {
-  public static let byteCount = 32
+public struct BLAKE2s: ~Copyable {
+  public static let byteCount = RunningDigest.byteCount
   /// What HMAC pads its key to.
   static let blockByteCount = 64
-  private let context: OpaquePointer
+  private var digest = RunningDigest(.blake2s)
 
-  public init() {
-    guard let context = unsafe EVP_MD_CTX_new() else { fatalError("out of memory") }
-    precondition(unsafe EVP_DigestInit_ex2(context, FetchedDigest.blake2s.pointer, nil) == 1, "hashing failed inside OpenSSL")
-    unsafe self.context = context
-  }
+  public init() {}
 
-  deinit { unsafe EVP_MD_CTX_free(context) }
-
-  public mutating func update(_ bytes: Span<UInt8>) {
-    // SAFETY: the span outlives the call; the context is this value's own.
-    let result = unsafe bytes.withUnsafeBufferPointer { unsafe EVP_DigestUpdate(context, $0.baseAddress, $0.count) }
-    precondition(result == 1, "hashing failed inside OpenSSL")
-  }
+  public mutating func update(_ bytes: Span<UInt8>) { digest.update(bytes) }
 
   /// The hash of everything given to `update`.
-  public consuming func finish() -> InlineArray<32, UInt8> {
-    var digest = InlineArray<32, UInt8>(repeating: 0)
-    var output = digest.mutableSpan
-    finish(into: &output)
-    return digest
-  }
+  public consuming func finish() -> InlineArray<32, UInt8> { digest.finish() }
 
   /// - Parameter output: 32 bytes.
-  consuming func finish(into output: inout MutableSpan<UInt8>) {
-    precondition(output.count == Self.byteCount, "BLAKE2s-256 has 32 bytes")
-    // SAFETY: the output holds the 32 bytes that are written.
-    let result = unsafe output.withUnsafeMutableBufferPointer { unsafe EVP_DigestFinal_ex(context, $0.baseAddress, nil) }
-    precondition(result == 1, "hashing failed inside OpenSSL")
-  }
+  consuming func finish(into output: inout MutableSpan<UInt8>) { digest.finish(into: &output) }
 
-  public static func hash(_ bytes: Span<UInt8>) -> InlineArray<32, UInt8> {
-    var digest = InlineArray<32, UInt8>(repeating: 0)
-    var output = digest.mutableSpan
-    FetchedDigest.blake2s.hash(bytes, into: &output)
-    return digest
-  }
+  public static func hash(_ bytes: Span<UInt8>) -> InlineArray<32, UInt8> { FetchedDigest.blake2s.hash(bytes) }
 
   /// The hash of `first` followed by `second`.
   public static func hash(_ first: Span<UInt8>, _ second: Span<UInt8>) -> InlineArray<32, UInt8> {

@@ -30,6 +30,14 @@ internal import COpenSSL
     }
     precondition(result == 1, "hashing failed inside OpenSSL")
   }
+
+  /// For algorithms whose digest has 32 bytes.
+  func hash(_ bytes: Span<UInt8>) -> InlineArray<32, UInt8> {
+    var digest = InlineArray<32, UInt8>(repeating: 0)
+    var output = digest.mutableSpan
+    hash(bytes, into: &output)
+    return digest
+  }
 }
 
 /// SHA-1 (FIPS 180-4): for the WebSocket handshake (RFC 6455) only. Not collision-resistant.
@@ -44,39 +52,53 @@ public enum SHA1 {
   }
 }
 
-/// SHA-256 (FIPS 180-4): at once, or piece by piece.
-@safe public struct SHA256: ~Copyable {
-  public static let byteCount = 32
+/// A hash of 32 bytes that grows piece by piece: what SHA-256 and BLAKE2s have in common.
+@safe struct RunningDigest: ~Copyable {
+  static let byteCount = 32
   private let context: OpaquePointer
 
-  public static func hash(_ bytes: Span<UInt8>) -> InlineArray<32, UInt8> {
-    var digest = InlineArray<32, UInt8>(repeating: 0)
-    var output = digest.mutableSpan
-    FetchedDigest.sha256.hash(bytes, into: &output)
-    return digest
-  }
-
-  public init() {
+  /// - Parameter algorithm: One whose digest has 32 bytes.
+  init(_ algorithm: FetchedDigest) {
     guard let context = unsafe EVP_MD_CTX_new() else { fatalError("out of memory") }
-    precondition(unsafe EVP_DigestInit_ex2(context, FetchedDigest.sha256.pointer, nil) == 1, "hashing failed inside OpenSSL")
+    precondition(unsafe EVP_DigestInit_ex2(context, algorithm.pointer, nil) == 1, "hashing failed inside OpenSSL")
     unsafe self.context = context
   }
 
   deinit { unsafe EVP_MD_CTX_free(context) }
 
-  public mutating func update(_ bytes: Span<UInt8>) {
+  mutating func update(_ bytes: Span<UInt8>) {
     // SAFETY: the span outlives the call; the context is this value's own.
     let result = unsafe bytes.withUnsafeBufferPointer { unsafe EVP_DigestUpdate(context, $0.baseAddress, $0.count) }
     precondition(result == 1, "hashing failed inside OpenSSL")
   }
 
-  /// The hash of everything given to `update`.
-  public consuming func finish() -> InlineArray<32, UInt8> {
-    var digest = InlineArray<32, UInt8>(repeating: 0)
-    var output = digest.mutableSpan
-    // SAFETY: the output holds the 32 bytes of a SHA-256.
+  /// - Parameter output: 32 bytes.
+  consuming func finish(into output: inout MutableSpan<UInt8>) {
+    precondition(output.count == Self.byteCount, "a digest of 32 bytes")
+    // SAFETY: the output holds the 32 bytes that are written.
     let result = unsafe output.withUnsafeMutableBufferPointer { unsafe EVP_DigestFinal_ex(context, $0.baseAddress, nil) }
     precondition(result == 1, "hashing failed inside OpenSSL")
+  }
+
+  consuming func finish() -> InlineArray<32, UInt8> {
+    var digest = InlineArray<32, UInt8>(repeating: 0)
+    var output = digest.mutableSpan
+    finish(into: &output)
     return digest
   }
+}
+
+/// SHA-256 (FIPS 180-4): at once, or piece by piece.
+public struct SHA256: ~Copyable {
+  public static let byteCount = RunningDigest.byteCount
+  private var digest = RunningDigest(.sha256)
+
+  public static func hash(_ bytes: Span<UInt8>) -> InlineArray<32, UInt8> { FetchedDigest.sha256.hash(bytes) }
+
+  public init() {}
+
+  public mutating func update(_ bytes: Span<UInt8>) { digest.update(bytes) }
+
+  /// The hash of everything given to `update`.
+  public consuming func finish() -> InlineArray<32, UInt8> { digest.finish() }
 }

@@ -36,8 +36,7 @@ public final class Listener: EventHandler {
   private let accepted: (consuming FileDescriptor, SocketAddress) -> Void
   private var descriptor: CInt
   private var registration: EventLoop.Registration?
-  /// Kept open on /dev/null, to be closed when the process runs out of descriptors; -1 when it could not be had back.
-  private var spare: CInt = -1
+  private var acceptor = Acceptor()
   private var resumption: LoopTimer?
   private var pausedByCaller = false
   /// The socket file that we made, so that `close` removes no other.
@@ -59,14 +58,12 @@ public final class Listener: EventHandler {
       self.address = SocketAddress.local(of: socket.rawValue) ?? address
     }
     descriptor = socket.release()
-    spare = Self.openSpare()
     registration = try loop.register(descriptor, self, levelTriggered: true)
     resumption = LoopTimer(loop) { [unowned self] _ in resumeAfterExhaustion() }
   }
 
   deinit {
     if descriptor >= 0 { _ = Glibc.close(descriptor) }
-    if spare >= 0 { _ = Glibc.close(spare) }
   }
 
   public var isOpen: Bool { descriptor >= 0 }
@@ -91,8 +88,6 @@ public final class Listener: EventHandler {
     removeSocketFile()
     _ = Glibc.close(descriptor)
     descriptor = -1
-    if spare >= 0 { _ = Glibc.close(spare) }
-    spare = -1
   }
 
   // MARK: Accepting
@@ -101,41 +96,24 @@ public final class Listener: EventHandler {
     var left = Self.acceptsPerTurn
     while left > 0 && descriptor >= 0 && !isPaused {
       left -= 1
-      var peer = shim_address()
-      // SAFETY: a local that outlives the call.
-      let result = unsafe shim_accept(descriptor, &peer)
-      if result >= 0 {
+      switch acceptor.next(from: descriptor) {
+      case .connection(let connection, let peer):
         acceptedCount += 1
-        accepted(FileDescriptor(adopting: result), SocketAddress(peer).unmapped)
-        continue
-      }
-      switch -result {
-      case EAGAIN: return
-      case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, EOPNOTSUPP, EPERM:
-        continue  // that one connection failed before we took it (accept(2))
-      case EMFILE, ENFILE:
+        accepted(connection, peer)
+      case .empty: return
+      case .noDescriptors:
         shed(left)
         return pauseForExhaustion()
-      default:  // ENOBUFS, ENOMEM, and what should not happen: never spin
-        return pauseForExhaustion()
+      case .failed: return pauseForExhaustion()
       }
     }
   }
 
-  /// Closes up to `limit` waiting connections through the spare descriptor.
+  /// Closes up to `limit` waiting connections.
   private func shed(_ limit: Int) {
     for _ in 0..<limit {
-      if spare < 0 { spare = Self.openSpare() }
-      guard spare >= 0 else { return }
-      _ = Glibc.close(spare)
-      var peer = shim_address()
-      let result = unsafe shim_accept(descriptor, &peer)
-      if result >= 0 {
-        _ = Glibc.close(result)
-        shedCount += 1
-      }
-      spare = Self.openSpare()
-      if result < 0 { return }
+      guard acceptor.shed(from: descriptor) else { return }
+      shedCount += 1
     }
   }
 
@@ -145,7 +123,7 @@ public final class Listener: EventHandler {
   }
 
   private func resumeAfterExhaustion() {
-    if spare < 0 { spare = Self.openSpare() }
+    acceptor.restoreSpare()
     updatePause()
   }
 
@@ -158,8 +136,6 @@ public final class Listener: EventHandler {
   }
 
   // MARK: Opening
-
-  private static func openSpare() -> CInt { unsafe shim_open("/dev/null", O_RDONLY, 0) }
 
   private static func open(_ address: SocketAddress, _ options: Options) throws(SystemError) -> FileDescriptor {
     func check(_ result: CInt, _ call: StaticString) throws(SystemError) {

@@ -12,9 +12,7 @@ internal import Glibc
   public let localAddress: DatagramAddress
   /// Connections closed at once because the process had no descriptor for them.
   public private(set) var shedCount: UInt64 = 0
-  /// Kept open on /dev/null, so that a process without descriptors can still take a connection in order to close it: else the
-  /// listener would stay readable and the thread spin. -1 when it could not be had back.
-  private var spare: CInt
+  private var acceptor = Acceptor()
 
   /// An IPv6 one takes no IPv4.
   public init(bindingTo address: DatagramAddress) throws(SystemError) {
@@ -28,52 +26,24 @@ internal import Glibc
     try SystemError.check(Int(SocketAddress(address).bind(fd)), "bind \(subject)")
     try SystemError.check(shim_result(Int(listen(fd, Self.backlog))), "listen \(subject)")
     localAddress = SocketAddress.local(of: fd)?.datagram ?? address
-    spare = Self.openSpare()
     descriptor = socket.release()
   }
 
-  deinit {
-    _ = Glibc.close(descriptor)
-    if spare >= 0 { _ = Glibc.close(spare) }
-  }
+  deinit { _ = Glibc.close(descriptor) }
 
   /// The next connection that waits and who makes it, or nil.
   public func accept() -> (socket: TCPPathSocket, peer: DatagramAddress)? {
     while true {
-      var peer = shim_address()
-      // SAFETY: a local that outlives the call.
-      let result = unsafe shim_accept(descriptor, &peer)
-      if result >= 0 {
-        guard let address = SocketAddress(peer).unmapped.datagram else {
-          _ = Glibc.close(result)
-          continue
-        }
-        return (TCPPathSocket(adopting: result), address)
-      }
-      switch -result {
-      case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, EOPNOTSUPP, EPERM:
-        continue  // that one failed before we took it (accept(2))
-      case EMFILE, ENFILE:
-        guard shed() else { return nil }
-      default: return nil
+      switch acceptor.next(from: descriptor) {
+      case .connection(let connection, let peer):
+        guard let address = peer.datagram else { continue }
+        return (TCPPathSocket(adopting: connection.release()), address)
+      case .noDescriptors:
+        guard acceptor.shed(from: descriptor) else { return nil }
+        shedCount += 1
+      case .empty: return nil
+      case .failed: return nil
       }
     }
   }
-
-  /// Closes the connection that waits first, through the spare descriptor.
-  private func shed() -> Bool {
-    if spare < 0 { spare = Self.openSpare() }
-    guard spare >= 0 else { return false }
-    _ = Glibc.close(spare)
-    var peer = shim_address()
-    let result = unsafe shim_accept(descriptor, &peer)
-    if result >= 0 {
-      _ = Glibc.close(result)
-      shedCount += 1
-    }
-    spare = Self.openSpare()
-    return result >= 0
-  }
-
-  private static func openSpare() -> CInt { unsafe shim_open("/dev/null", O_RDONLY, 0) }
 }

@@ -34,6 +34,8 @@ internal import Glibc
   public let localAddress: DatagramAddress
   /// Whether runs go out with UDP_SEGMENT. Turned off for good when a device cannot do it (EIO).
   public internal(set) var segmentsInKernel = true
+  /// Whether datagrams go with DF now; see `Options.probesPathMTU`.
+  public private(set) var probesPathMTU: Bool
 
   /// - Throws: `SystemError` that names the step. Of the buffers, and of the facts about received datagrams, what the kernel
   ///   lacks is left out without an error.
@@ -70,6 +72,7 @@ internal import Glibc
     try SystemError.check(Int(Self.setPathMTUProbing(fd, isIPv4, options.probesPathMTU)), "IP_MTU_DISCOVER for UDP \(subject)")
     try SystemError.check(Int(SocketAddress(address).bind(fd)), "bind UDP \(subject)")
     localAddress = SocketAddress.local(of: fd)?.datagram ?? address
+    probesPathMTU = options.probesPathMTU
     descriptor = socket.release()
   }
 
@@ -78,15 +81,24 @@ internal import Glibc
   /// UDP_GRO of linux/udp.h, which the C library's headers lack.
   private static let udpGRO: CInt = 104
 
-  /// Changes `Options.probesPathMTU`.
-  public func setProbesPathMTU(_ probes: Bool) { _ = Self.setPathMTUProbing(descriptor, localAddress.family == .ipv4, probes) }
+  /// Changes `Options.probesPathMTU` for what is sent from now on: the kernel decides about DF when it takes a datagram. One system call
+  /// (two for IPv6) when it changes, none otherwise; IPv4 has no way to ask for it with the datagram itself.
+  @inline(__always) public func setProbesPathMTU(_ probes: Bool) {
+    if probes != probesPathMTU { changeProbing(probes) }
+  }
+
+  @inline(never) private func changeProbing(_ probes: Bool) {
+    probesPathMTU = probes
+    _ = Self.setPathMTUProbing(descriptor, localAddress.family == .ipv4, probes)
+  }
 
   private static func setPathMTUProbing(_ fd: CInt, _ isIPv4: Bool, _ probes: Bool) -> CInt {
     // IP_PMTUDISC_PROBE and IP_PMTUDISC_DONT have the same numbers in IPv6.
     let mode = probes ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT
-    return isIPv4
-      ? shim_set_int_option(fd, CInt(IPPROTO_IP), IP_MTU_DISCOVER, mode)
-      : shim_set_int_option(fd, CInt(IPPROTO_IPV6), IPV6_MTU_DISCOVER, mode)
+    if isIPv4 { return shim_set_int_option(fd, CInt(IPPROTO_IP), IP_MTU_DISCOVER, mode) }
+    // Routers never fragment IPv6, but this machine would when its own device has a smaller MTU.
+    let result = shim_set_int_option(fd, CInt(IPPROTO_IPV6), IPV6_DONTFRAG, probes ? 1 : 0)
+    return result < 0 ? result : shim_set_int_option(fd, CInt(IPPROTO_IPV6), IPV6_MTU_DISCOVER, mode)
   }
 
   /// The error that an ICMP message left on the socket, as an outcome; nil when there is none. Clears it.
@@ -142,6 +154,8 @@ internal import Glibc
     // The news of an earlier datagram comes once and before anything is sent.
     if result == -ECONNREFUSED { result = unsafe shim_send_run(descriptor, &run) }
     if result == 0 { return .sent }
+    // The kernel cuts no run into segments that it would have to fragment; each alone it fragments.
+    if (result == -EINVAL || result == -EMSGSIZE) && isRun && !probesPathMTU { return unsafe sendSingly(&run) }
     if result == -EIO && isRun {
       segmentsInKernel = false
       return unsafe sendSingly(&run)

@@ -1,6 +1,7 @@
 internal import CausewayCrypto
 internal import CausewaySupport
 internal import CausewayWire
+internal import Glibc
 
 /// What must hold across the parts of a configuration, whatever its form.
 enum BondRules {
@@ -27,11 +28,8 @@ enum BondRules {
             .description)
         }
       }
-      if let threads = bond.threads, peer.paths.count * threads > BondConfiguration.maximumPathCount {
-        throw error(
-          peer.line,
-          "\(peer.paths.count) paths with \(threads) threads need \(peer.paths.count * threads) path ids, there are \(BondConfiguration.maximumPathCount): lower Threads"
-        )
+      if let threads = bond.threads, let reason = BondConfiguration.pathIDProblem(paths: peer.paths.count, threads: threads) {
+        throw error(peer.line, reason + ": lower Threads")
       }
     }
     if let metrics = bond.metrics, metrics.address?.isLoopback != true {
@@ -57,7 +55,27 @@ extension BondConfiguration {
   /// `Threads`, or half of the processors: at least one, at most eight, and no more than path ids allow.
   package func threadCount(processors: Int) -> Int {
     if let threads { return threads }
-    let paths = max(1, peers.map(\.paths.count).max() ?? 1)
-    return max(1, min(processors / 2, Self.maximumThreadCount, Self.maximumPathCount / paths))
+    return max(1, min(Self.usualThreadCount(processors), Self.maximumPathCount / greatestPathCount))
   }
+
+  /// Why there are fewer threads than usual; nil when there are not.
+  package func threadNote(processors: Int) -> String? {
+    let (count, usual) = (threadCount(processors: processors), Self.usualThreadCount(processors))
+    guard threads == nil, count < usual else { return nil }
+    return
+      "\(Self.threadWords(count)) instead of \(usual): \(greatestPathCount) paths of a peer times threads may be at most \(Self.maximumPathCount)"
+  }
+
+  static func threadWords(_ count: Int) -> String { count == 1 ? "1 packet thread" : "\(count) packet threads" }
+  private static func usualThreadCount(_ processors: Int) -> Int { max(1, min(processors / 2, maximumThreadCount)) }
+  private var greatestPathCount: Int { max(1, peers.map(\.paths.count).max() ?? 1) }
+
+  /// Each path of each thread needs an id of its own. nil: there are enough.
+  static func pathIDProblem(paths: Int, threads: Int) -> String? {
+    let needed = paths * threads
+    guard needed > maximumPathCount else { return nil }
+    return "\(paths) paths with \(threads) threads need \(needed) path ids, there are \(maximumPathCount)"
+  }
+
+  package static var processorCount: Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }
 }

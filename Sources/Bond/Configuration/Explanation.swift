@@ -2,7 +2,7 @@ internal import CausewayWire
 
 /// A configuration in plain words, for `causeway bond check`.
 package enum Explanation {
-  package static func lines(_ bond: BondConfiguration) -> [String] {
+  package static func lines(_ bond: BondConfiguration, processors: Int = BondConfiguration.processorCount) -> [String] {
     var lines: [String] = []
     let form =
       switch bond.form {
@@ -18,6 +18,7 @@ package enum Explanation {
     lines.append("  Addresses: " + list(bond.addresses.map(\.description), none: "none, so nothing can use it before one is added"))
     lines.append("  " + listening(bond))
     lines.append("  Packets inside have at most \(bond.mtu) bytes; a path that can't carry them gets them in fragments.")
+    lines.append("  " + threads(bond, processors))
     lines.append("  " + routes(bond))
     if !bond.dns.isEmpty {
       lines.append(
@@ -47,6 +48,11 @@ package enum Explanation {
     if let port = bond.listenTCPPort { text += " and on TCP port \(port)\(host)" }
     if let mark = bond.firewallMark { text += "; outer packets carry the mark \(mark)" }
     return text + "."
+  }
+
+  private static func threads(_ bond: BondConfiguration, _ processors: Int) -> String {
+    if let note = bond.threadNote(processors: processors) { return "Uses \(note)." }
+    return "Uses \(BondConfiguration.threadWords(bond.threadCount(processors: processors)))."
   }
 
   private static func routes(_ bond: BondConfiguration) -> String {

@@ -49,7 +49,7 @@ package struct NamedCount: JSONRecord, Equatable, Sendable {
   }
 }
 
-package struct PeerStatus: JSONRecord, Equatable, Sendable {
+package struct PeerStatus: StatusRecord, Equatable, Sendable {
   package enum Kind: String, Sendable {
     /// No session yet.
     case unknown
@@ -81,123 +81,17 @@ package struct PeerStatus: JSONRecord, Equatable, Sendable {
     try json.field("endpoint", &endpoint)
     try json.field("allowed_ips", &allowedIPs)
     try json.field("preshared_key", &hasPresharedKey)
-    try json.field("last_handshake_s", &secondsSinceHandshake)
-    try json.field("rx_bytes", &receivedByteCount)
-    try json.field("tx_bytes", &sentByteCount)
-    try json.field("rx_packets", &receivedPacketCount)
-    try json.field("tx_packets", &sentPacketCount)
+    try exchangeFields(&json)
     try json.field("paths", &paths)
     try json.field("bond", &bond)
   }
-}
 
-package struct PathStatus: JSONRecord, Equatable, Sendable {
-  package var id: UInt8 = 0
-  package var name = ""
-  /// "udp" or "tcp".
-  package var transport = "udp"
-  package var local = ""
-  package var remote = ""
-  /// The device or address it was bound to; nil: the routing table decides.
-  package var via: String?
-  /// initializing, normal, unstable, lost.
-  package var state = "initializing"
-  package var isBackup = false
-  /// nil: not measured.
-  package var rttMilliseconds: Double?
-  package var jitterMilliseconds: Double?
-  /// Of the packets of the last seconds, 0...1.
-  package var loss = 0.0
-  /// Estimated (or fixed) in bit/s; nil: not known.
-  package var capacityUp: Double?
-  package var capacityDown: Double?
-  package var rateUp = 0.0
-  package var rateDown = 0.0
-  /// Of what the bond sends now, 0...1.
-  package var share = 0.0
-  package var inFlightByteCount: UInt64 = 0
-  /// Outer, of the whole IP packet.
-  package var pathMTU = 0
-  /// The inner MTU doesn't fit: packets go in FRAGMENT frames.
-  package var isFragmenting = false
-  package var sentByteCount: UInt64 = 0
-  package var receivedByteCount: UInt64 = 0
-  package var lostPacketCount: UInt64 = 0
-  /// Changes of state since the start.
-  package var transitionCount: UInt64 = 0
-
-  package init() {}
-
-  package mutating func exchange(_ json: inout JSONExchange) throws(JSONRecordError) {
-    try json.field("id", &id)
-    try json.field("name", &name)
-    try json.field("transport", &transport)
-    try json.field("local", &local)
-    try json.field("remote", &remote)
-    try json.field("via", &via)
-    try json.field("state", &state)
-    try json.field("backup", &isBackup)
-    try json.field("rtt_ms", &rttMilliseconds)
-    try json.field("jitter_ms", &jitterMilliseconds)
-    try json.field("loss", &loss)
-    try json.field("capacity_up", &capacityUp)
-    try json.field("capacity_down", &capacityDown)
-    try json.field("rate_up", &rateUp)
-    try json.field("rate_down", &rateDown)
-    try json.field("share", &share)
-    try json.field("in_flight_bytes", &inFlightByteCount)
-    try json.field("mtu", &pathMTU)
-    try json.field("fragmenting", &isFragmenting)
-    try json.field("tx_bytes", &sentByteCount)
-    try json.field("rx_bytes", &receivedByteCount)
-    try json.field("lost_packets", &lostPacketCount)
-    try json.field("transitions", &transitionCount)
-  }
-}
-
-/// What happens above the paths, for one peer.
-package struct BondSums: JSONRecord, Equatable, Sendable {
-  package var rateUp = 0.0
-  package var rateDown = 0.0
-  /// Of packets that had to wait, last second.
-  package var reorderDelayMeanMilliseconds = 0.0
-  package var reorderDelayMaximumMilliseconds = 0.0
-  package var heldPacketCount: UInt64 = 0
-  /// Lost by a path and sent again in time.
-  package var resentPacketCount: UInt64 = 0
-  /// Missing here and then repaired, by a resend or by parity.
-  package var repairedPacketCount: UInt64 = 0
-  /// Given up here.
-  package var lostPacketCount: UInt64 = 0
-  package var duplicatePacketCount: UInt64 = 0
-  package var latePacketCount: UInt64 = 0
-  package var paritySentPacketCount: UInt64 = 0
-  package var parityRepairedPacketCount: UInt64 = 0
-  package var copiesSentPacketCount: UInt64 = 0
-  package var queuedByteCount: UInt64 = 0
-  package var queueDelayMilliseconds = 0.0
-  package var queueDroppedPacketCount: UInt64 = 0
-  package var queueMarkedPacketCount: UInt64 = 0
-
-  package init() {}
-
-  package mutating func exchange(_ json: inout JSONExchange) throws(JSONRecordError) {
-    try json.field("rate_up", &rateUp)
-    try json.field("rate_down", &rateDown)
-    try json.field("reorder_delay_ms", &reorderDelayMeanMilliseconds)
-    try json.field("reorder_delay_max_ms", &reorderDelayMaximumMilliseconds)
-    try json.field("held_packets", &heldPacketCount)
-    try json.field("resent_packets", &resentPacketCount)
-    try json.field("repaired_packets", &repairedPacketCount)
-    try json.field("lost_packets", &lostPacketCount)
-    try json.field("duplicate_packets", &duplicatePacketCount)
-    try json.field("late_packets", &latePacketCount)
-    try json.field("parity_sent_packets", &paritySentPacketCount)
-    try json.field("parity_repaired_packets", &parityRepairedPacketCount)
-    try json.field("copies_sent_packets", &copiesSentPacketCount)
-    try json.field("queued_bytes", &queuedByteCount)
-    try json.field("queue_delay_ms", &queueDelayMilliseconds)
-    try json.field("queue_dropped_packets", &queueDroppedPacketCount)
-    try json.field("queue_marked_packets", &queueMarkedPacketCount)
-  }
+  static let fields: [StatusField<PeerStatus>] = [
+    .init(
+      "last_handshake_s", .optional(\.secondsSinceHandshake), .gauge("peer_handshake_age_seconds", "Seconds since the last handshake.")),
+    .init("rx_bytes", .count(\.receivedByteCount), .counter("peer_receive_bytes_total", "Bytes of inner packets received.")),
+    .init("tx_bytes", .count(\.sentByteCount), .counter("peer_transmit_bytes_total", "Bytes of inner packets sent.")),
+    .init("rx_packets", .count(\.receivedPacketCount), .counter("peer_receive_packets_total", "Inner packets received.")),
+    .init("tx_packets", .count(\.sentPacketCount), .counter("peer_transmit_packets_total", "Inner packets sent.")),
+  ]
 }

@@ -1,21 +1,36 @@
 internal import CausewayBase
 package import CausewaySupport
 
-/// A bond's status as lines for people: one row a path, under it the sums of its peer. Fits 80 columns; wider ones get a longer sparkline.
+/// A bond's status as lines for people: one row a path, under it the sums of its peer. Fits 80 columns; wider ones show where a path goes
+/// too, and a longer sparkline.
 package enum StatusTable {
   /// Peers shown in a table; the rest are counted.
   package static let peerLimit = 50
   private static let fixedWidth = 73
-  private static let sparkLimit = 30
+  /// From so many columns on there is one for the far address.
+  private static let wideColumns = 110
+  private static let remoteWidth = 22
+  private static let sparkLimit = 40
+
+  /// What all rows of a table go by.
+  private struct Layout {
+    var history: StatusHistory?
+    var columns: Int
+    /// Some path's capacity towards here is known.
+    var knowsDown: Bool
+    var isWide: Bool { columns >= StatusTable.wideColumns }
+    var sparkWidth: Int {
+      min(StatusTable.sparkLimit, max(0, columns - 1 - StatusTable.fixedWidth - (isWide ? StatusTable.remoteWidth + 1 : 0)))
+    }
+  }
 
   package static func lines(_ status: BondStatus, history: StatusHistory? = nil, columns: Int = 80) -> [StyledText] {
     var lines = [head(status)]
     for peer in status.peers.prefix(peerLimit) {
       lines.append(self.peer(peer))
-      // Capacity towards here is the other end's knowledge.
-      let knowsDown = peer.paths.contains { $0.capacityDown != nil }
-      if !peer.paths.isEmpty { lines.append(titles(history != nil, knowsDown)) }
-      for path in peer.paths { lines.append(row(path, peer, history, knowsDown, columns)) }
+      let layout = Layout(history: history, columns: columns, knowsDown: peer.paths.contains { $0.capacityDown != nil })
+      if !peer.paths.isEmpty { lines.append(titles(layout)) }
+      for path in peer.paths { lines.append(row(path, peer, layout)) }
       lines += sums(peer)
     }
     if status.peers.count > peerLimit {
@@ -53,31 +68,29 @@ package enum StatusTable {
 
   // MARK: Columns
 
-  private static func titles(_ hasHistory: Bool, _ knowsDown: Bool) -> StyledText {
+  private static func titles(_ layout: Layout) -> StyledText {
     StyledText(
-      "  " + left("PATH", 10) + " " + left("STATE", 8) + " " + right("RTT ms", 9) + " " + right("LOSS", 5) + " "
-        + right(knowsDown ? "CAP up/dn" : "CAP up", 11)
+      "  " + left("PATH", 10) + " " + (layout.isWide ? left("REMOTE", remoteWidth) + " " : "") + left("STATE", 8) + " " + right("RTT ms", 9)
+        + " " + right("LOSS", 5) + " "
+        + right(layout.knowsDown ? "CAP up/dn" : "CAP up", 11)
         + " "
-        + right("RATE up/dn", 11) + " " + right("SHARE", 5) + " " + right("FLT", 4) + (hasHistory ? " RATE" : ""), .dim)
+        + right("RATE up/dn", 11) + " " + right("SHARE", 5) + " " + right("FLT", 4)
+        + (layout.history != nil && layout.sparkWidth > 3 ? " LAST" : ""), .dim)
   }
 
-  private static func row(_ path: PathStatus, _ peer: PeerStatus, _ history: StatusHistory?, _ knowsDown: Bool, _ columns: Int)
-    -> StyledText
-  {
+  private static func row(_ path: PathStatus, _ peer: PeerStatus, _ layout: Layout) -> StyledText {
     // The side that is called doesn't know what the other calls its paths.
     var line = StyledText("  " + left(path.name.isEmpty ? "path \(path.id)" : path.name, 10) + " ")
+    if layout.isWide { line.append(left(path.remote, remoteWidth) + " ", .dim) }
     line.append(left(path.state, 8), style(of: path.state))
     let rtt = path.rttMilliseconds.map { number($0) + (path.jitterMilliseconds.map { "±" + number($0) } ?? "") } ?? "-"
     line.append(" " + right(rtt, 9))
     line.append(" " + right(percent(path.loss), 5), path.loss >= 0.02 ? .yellow : .plain)
-    let capacity = knowsDown ? pair(path.capacityUp, path.capacityDown) : path.capacityUp.map(Rate.column) ?? "-"
+    let capacity = layout.knowsDown ? pair(path.capacityUp, path.capacityDown) : path.capacityUp.map(Rate.column) ?? "-"
     line.append(" " + right(capacity, 11) + " " + right(pair(path.rateUp, path.rateDown), 11))
     line.append(" " + right("\(Int((min(1, max(0, path.share)) * 100).rounded()))%", 5))
     line.append(" " + right(shortBytes(path.inFlightByteCount), 4))
-    if let history {
-      let width = min(sparkLimit, max(0, columns - 1 - fixedWidth))
-      line.append(" " + history.sparkline(peer, path, width: width), .green)
-    }
+    if let history = layout.history { line.append(" " + history.sparkline(peer, path, width: layout.sparkWidth), .green) }
     return line
   }
 
@@ -88,13 +101,16 @@ package enum StatusTable {
     if bond.queuedByteCount > 0 {
       first.append("  queue \(Quantity.bytes(bond.queuedByteCount)) (\(number(bond.queueDelayMilliseconds)) ms)", .dim)
     }
-    var lines = [first]
     var second = StyledText(
       "        order \(number(bond.reorderDelayMeanMilliseconds)) ms (most \(number(bond.reorderDelayMaximumMilliseconds)))")
     second.append("  repaired \(bond.repairedPacketCount)")
     second.append("  lost \(bond.lostPacketCount)", bond.lostPacketCount > 0 ? .yellow : .plain)
-    second.append("  resent \(bond.resentPacketCount)  duplicates \(bond.duplicatePacketCount)", .dim)
-    lines.append(second)
+    var lines = [first, second]
+    let more = [
+      ("resent", bond.resentPacketCount), ("parity", bond.paritySentPacketCount), ("copies", bond.copiesSentPacketCount),
+      ("duplicates", bond.duplicatePacketCount), ("queue drops", bond.queueDroppedPacketCount), ("marks", bond.queueMarkedPacketCount),
+    ].filter { $0.1 > 0 }
+    if !more.isEmpty { lines.append(StyledText("        " + more.map { "\($0) \($1)" }.joined(separator: "  "), .dim)) }
     let fragmenting = peer.paths.filter(\.isFragmenting)
     if !fragmenting.isEmpty {
       let names = fragmenting.map { "\($0.name) (\($0.pathMTU))" }.joined(separator: ", ")

@@ -148,7 +148,9 @@ package final class BondSupervisor {
         throw CommandFailure(.failure, "an interface named \(name) exists already: choose another name, or remove it")
       }
       try journal?.append(UndoEntry(.link))
-      queues = try system.openTunnel(name, queueCount: bond.threadCount(processors: Self.processorCount))
+      let processors = BondConfiguration.processorCount
+      if let note = bond.threadNote(processors: processors) { log.info(note) }
+      queues = try system.openTunnel(name, queueCount: bond.threadCount(processors: processors))
     case .startWorker: try startChild()
     case .network(let operation):
       if case .addRule(let rule) = operation { try journal?.append(UndoEntry(rule)) }
@@ -162,8 +164,6 @@ package final class BondSupervisor {
       try system.setControl(path, value)
     }
   }
-
-  private static var processorCount: Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }
 
   private func startChild() throws(CommandFailure) {
     do throws(SystemError) {
@@ -328,7 +328,7 @@ package final class BondSupervisor {
     manager.reloading()
     do throws(CommandFailure) {
       let fresh = try reread()
-      let plan = try ReloadPlan(from: bond, to: fresh)
+      let plan = try ReloadPlan(from: bond, to: fresh, threads: queueCount)
       pendingReload = (fresh, plan, loop.now + Self.reloadLimit, answer)
       armTimer()
       channel?.send(.reload(configuration(of: fresh, queueCount: queueCount)))

@@ -7,8 +7,9 @@ package struct ReloadPlan: Equatable, Sendable {
   package var addedRoutes: [IPNetwork] = []
   package var removedRoutes: [IPNetwork] = []
 
+  /// - Parameter threads: Packet threads that run.
   /// - Throws: When something changed that only a restart can change; the bond goes on as it was.
-  package init(from old: BondConfiguration, to new: BondConfiguration) throws(CommandFailure) {
+  package init(from old: BondConfiguration, to new: BondConfiguration, threads: Int) throws(CommandFailure) {
     var fixed: [String] = []
     if old.name != new.name { fixed.append("the interface's name") }
     if !KeyText.areEqual(old.privateKey, new.privateKey) { fixed.append("PrivateKey") }
@@ -25,6 +26,12 @@ package struct ReloadPlan: Equatable, Sendable {
     if !fixed.isEmpty {
       throw .usage(
         "\(new.file): \(fixed.joined(separator: ", ")) can't change while \(old.name) runs, and nothing was changed: run 'causeway bond down \(old.name)' and 'up' again"
+      )
+    }
+    for peer in new.peers {
+      guard let reason = BondConfiguration.pathIDProblem(paths: peer.paths.count, threads: threads) else { continue }
+      throw .usage(
+        "\(new.file)\(peer.line > 0 ? ":\(peer.line)" : ""): \(reason), and nothing was changed: fewer paths, or 'causeway bond down \(old.name)' and 'up' again"
       )
     }
     let (before, after) = (old.routedNetworks, new.routedNetworks)

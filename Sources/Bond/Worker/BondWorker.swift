@@ -26,6 +26,8 @@ package final class BondWorker {
   private var nextPeerID: UInt32 = 1
   /// What stands at each place of a peer's list of uplinks. Places outlive a reload: path ids follow from them.
   private var uplinks: [PeerID: [UplinkPlace]] = [:]
+  /// With several threads only.
+  private var sharedRates: [PeerID: SharedRates] = [:]
   private var lookups: [LookupKey: Lookup] = [:]
   private var lookupTimers: [LookupKey: LoopTimer] = [:]
   private var monitor: MonitorHandler?
@@ -33,7 +35,7 @@ package final class BondWorker {
   private var startedAt = Instant.zero
   private var pendingStatus: [UInt32: PendingStatus] = [:]
   private var nextSnapshot: UInt32 = 1
-  private let rates = RateTable()
+  private let intervals = IntervalTable()
   private let resolver = Resolver()
   private var exitCode: Int32 = 0
   private var metricsServer: MetricsServer?
@@ -209,11 +211,13 @@ package final class BondWorker {
       for thread in threads { thread.tell(.removePeer(id)) }
       for lookup in lookupTimers.keys where lookup.peer == id { lookupTimers[lookup] = nil }
       peerIDs[key] = nil
+      sharedRates[id] = nil
+      intervals.forget(id)
     }
     for peer in configuration.peers {
       let id = peerIDs[peer.publicKey] ?? newPeerID(peer.publicKey)
       let places = arrange(peer.paths, id)
-      var settings = PeerSettings(peer)
+      var settings = PeerSettings(peer, rates(of: id))
       settings.uplinks = places.map { UplinkSettings($0) }
       let plans = places.map { UplinkPlan($0.path) }
       for thread in threads { thread.tell(.setPeer(id, settings, plans)) }
@@ -243,6 +247,13 @@ package final class BondWorker {
     }
     uplinks[id] = places
     return places
+  }
+
+  private func rates(of id: PeerID) -> SharedRates? {
+    guard configuration.queueCount > 1 else { return nil }
+    let rates = sharedRates[id] ?? SharedRates()
+    sharedRates[id] = rates
+    return rates
   }
 
   private func newPeerID(_ key: PeerKey) -> PeerID {
@@ -333,8 +344,18 @@ package final class BondWorker {
       if let uplink, let places = uplinks[id], uplink < places.count { pathNames[PathKey(peer: id, path: path)] = places[uplink].path.name }
     case .pathMoved(let id, let path, let route):
       log(isWarning: false, "peer \(name(id)?.short ?? "?"): path \(path) is now at \(SocketAddress(route.remote))")
+    case .uplinksUnnumbered(let id, let limit, let peerThreads): tellUnnumbered(id, limit, peerThreads)
     case .closeStream: break
     }
+  }
+
+  private func tellUnnumbered(_ id: PeerID, _ limit: Int, _ peerThreads: Int) {
+    let names = (uplinks[id] ?? []).enumerated().filter { $0.offset >= limit && !$0.element.isRemoved }.map(\.element.path.name)
+    guard !names.isEmpty else { return }
+    log(
+      isWarning: true,
+      "peer \(name(id)?.short ?? "?") has \(peerThreads) threads, this end \(configuration.queueCount): only \(limit) paths have an id on each of them, "
+        + "so not all flows can use \(names.joined(separator: ", ")); lower Threads here or there")
   }
 
   private struct PathKey: Hashable {
@@ -371,7 +392,7 @@ package final class BondWorker {
     guard pending.left == 0 else { return }
     pendingStatus[request] = nil
     let status = StatusAssembly(
-      configuration: configuration, peerIDs: peerIDs, uplinks: uplinks, rates: rates, startedAt: startedAt, now: SystemClock.now
+      configuration: configuration, peerIDs: peerIDs, uplinks: uplinks, intervals: intervals, startedAt: startedAt, now: SystemClock.now
     )
     .status(pending.parts, udpPort: threads[0].udpPort)
     pending.deliver(status)
@@ -425,8 +446,9 @@ package final class BondWorker {
 }
 
 extension PeerSettings {
-  init(_ peer: BondConfiguration.Peer) {
+  init(_ peer: BondConfiguration.Peer, _ rates: SharedRates?) {
     self.init(publicKey: PublicKey(peer.publicKey.bytes.span))
+    self.rates = rates
     presharedKey = peer.presharedKey
     allowedIPs = peer.allowedIPs
     persistentKeepalive = peer.persistentKeepalive > 0 ? .seconds(Int64(peer.persistentKeepalive)) : nil

@@ -32,6 +32,8 @@ struct PacketThreadPlan: Sendable {
   static let receiveLimit = 2
   /// Runs sent in a turn before the device and the sockets are looked at again.
   static let sendLimit = 64
+  /// So few datagrams in a turn are no stream.
+  static let loneDatagrams: UInt64 = 2
   /// Nanoseconds between two readings of a clock that are taken for one moment, and tries to get them.
   static let clockPrecision: UInt64 = 5_000
   static let clockAttempts = 5
@@ -134,6 +136,7 @@ struct PacketThreadPlan: Sendable {
     report(.started(udpPort: listenPort))
     while !isStopping {
       let count = waitForWork(&now)
+      let datagramsBefore = figures.receivedDatagrams
       if now.nanoseconds(since: wallClockSetAt) > Self.wallClockInterval { setWallClock(now) }
       for index in 0..<count {
         let ready = poll[index]
@@ -154,6 +157,9 @@ struct PacketThreadPlan: Sendable {
       if engine.nextDeadline <= now { engine.advance(to: now) }
       if streams.deadline <= now { advanceStreams(now) }
       flushDeliveries()
+      // The kernel has answered a lone packet (an echo, a request's first segment) by the time it is written: one datagram takes the answer
+      // and our own acknowledgement.
+      if (1...Self.loneDatagrams).contains(figures.receivedDatagrams &- datagramsBefore) { readDevice(now) }
       send(now)
       if !engine.events.isEmpty { takeEvents(now) }
       if engine.hasNews { passNews() }
@@ -320,6 +326,7 @@ struct PacketThreadPlan: Sendable {
       return
     }
     let source = run.route.local.isUnspecified ? nil : run.route.local
+    socket.setProbesPathMTU(run.dontFragment)  // stock peers share the listening socket with ours
     let outcome = unsafe socket.send(
       runBuffer, count: run.byteCount, segmentByteCount: run.segmentByteCount, to: run.route.remote, from: source,
       interface: source == nil ? 0 : run.route.interface, typeOfService: run.trafficClass)
@@ -357,7 +364,7 @@ struct PacketThreadPlan: Sendable {
       case .setScheduler(let kind): engine.setScheduler(kind)
       case .snapshot(let request):
         var snapshot = figures
-        snapshot.peers = engine.snapshot()
+        snapshot.peers = engine.snapshot(at: now)
         for peer in snapshot.peers.indices {
           for path in snapshot.peers[peer].paths.indices { completeLocal(&snapshot.peers[peer].paths[path].route) }
         }

@@ -7,45 +7,12 @@ import CausewaySupport
 import CausewayWire
 import Glibc
 
-/// Byte counts of the last request, so that a status can tell rates.
-final class RateTable {
-  struct Key: Hashable {
-    var peer: PeerID
-    var path: Int
-  }
-  struct Sample {
-    var at: Instant
-    var sent: UInt64
-    var received: UInt64
-    var rateUp = 0.0
-    var rateDown = 0.0
-  }
-  /// Requests that follow each other faster get the rates of the one before.
-  static let minimumInterval: UInt64 = 200_000_000
-  private var samples: [Key: Sample] = [:]
-
-  /// Bits a second since the sample before.
-  func rates(_ key: Key, sent: UInt64, received: UInt64, at now: Instant) -> (up: Double, down: Double) {
-    guard let old = samples[key] else {
-      samples[key] = Sample(at: now, sent: sent, received: received)
-      return (0, 0)
-    }
-    let elapsed = now.nanoseconds(since: old.at)
-    guard elapsed >= Self.minimumInterval else { return (old.rateUp, old.rateDown) }
-    let seconds = Double(elapsed) / 1e9
-    let up = Double(sent &- min(sent, old.sent)) * 8 / seconds
-    let down = Double(received &- min(received, old.received)) * 8 / seconds
-    samples[key] = Sample(at: now, sent: sent, received: received, rateUp: up, rateDown: down)
-    return (up, down)
-  }
-}
-
 /// Makes a status of what the packet threads tell.
 struct StatusAssembly {
   let configuration: WorkerConfiguration
   let peerIDs: [PeerKey: PeerID]
   let uplinks: [PeerID: [UplinkPlace]]
-  let rates: RateTable
+  let intervals: IntervalTable
   let startedAt: Instant
   let now: Instant
 
@@ -62,7 +29,7 @@ struct StatusAssembly {
     status.mtu = configuration.mtu
     status.threads = configuration.queueCount
     status.peers = configuration.peers.compactMap { peer in
-      peerIDs[peer.publicKey].map { self.peer(peer, $0, parts.flatMap { $0.peers }) }
+      peerIDs[peer.publicKey].map { id in self.peer(peer, id, parts.compactMap { $0.peers.first { $0.id == id } }) }
     }
     var drops: [String: UInt64] = [:]
     for part in parts {
@@ -85,12 +52,11 @@ struct StatusAssembly {
     return status
   }
 
-  private func peer(_ configured: BondConfiguration.Peer, _ id: PeerID, _ all: [PeerSnapshot]) -> PeerStatus {
+  private func peer(_ configured: BondConfiguration.Peer, _ id: PeerID, _ parts: [PeerSnapshot]) -> PeerStatus {
     var status = PeerStatus()
     status.publicKey = configured.publicKey.description
     status.hasPresharedKey = configured.presharedKey != nil
     status.allowedIPs = configured.allowedIPs.map(\.description)
-    let parts = all.filter { $0.id == id }
     for part in parts {
       switch part.kind {
       case .unknown: break
@@ -98,39 +64,50 @@ struct StatusAssembly {
       case .bond: status.kind = .causeway
       }
       if let route = part.endpoint { status.endpoint = "\(SocketAddress(route.remote))" }
-      if let handshake = part.lastHandshake { status.secondsSinceHandshake = Double(now.nanoseconds(since: handshake)) / 1e9 }
-      status.receivedByteCount += part.statistics.receivedBytes
-      status.sentByteCount += part.statistics.sentBytes
-      status.receivedPacketCount += part.statistics.receivedPackets
-      status.sentPacketCount += part.statistics.sentPackets
-      status.bond.heldPacketCount += part.heldPackets
-      status.bond.latePacketCount += part.latePackets
-      status.bond.duplicatePacketCount += part.duplicatePackets
-      status.bond.lostPacketCount += part.missingPackets
-      status.bond.resentPacketCount += part.statistics.resentPackets
-      status.bond.copiesSentPacketCount += part.statistics.copiesSent
-      status.bond.paritySentPacketCount += part.statistics.paritySent
-      status.bond.parityRepairedPacketCount += part.statistics.parityRepaired
-      status.bond.queuedByteCount += UInt64(part.queuedBytes)
-      status.bond.queueDroppedPacketCount += part.queueControlled + part.queueOverflowed + part.queueExpired
-      status.bond.queueMarkedPacketCount += part.queueMarks
-      status.bond.reorderDelayMeanMilliseconds = max(status.bond.reorderDelayMeanMilliseconds, Double(part.meanReorderDelay) / 1e6)
-      status.bond.reorderDelayMaximumMilliseconds = max(status.bond.reorderDelayMaximumMilliseconds, Double(part.maximumReorderDelay) / 1e6)
-      status.bond.queueDelayMilliseconds = max(status.bond.queueDelayMilliseconds, Double(part.meanQueueDelay) / 1e6)
-      status.paths += part.paths.map { path($0, configured, id) }
+      status.add(PeerStatus(part, at: now))
+      status.bond.add(BondSums(part))
     }
-    let sums = rates.rates(
-      RateTable.Key(peer: id, path: -1), sent: status.sentByteCount, received: status.receivedByteCount, at: now)
-    (status.bond.rateUp, status.bond.rateDown) = sums
-    let total = status.paths.reduce(0) { $0 + $1.rateUp }
-    if total > 0 { for index in status.paths.indices { status.paths[index].share = status.paths[index].rateUp / total } }
+    (status.bond.rateUp, status.bond.rateDown) = intervals.rates(
+      key(id, .peer), sent: status.sentByteCount, received: status.receivedByteCount, at: now)
+    status.bond.reorderDelayMeanMilliseconds =
+      intervals.mean(
+        key(id, .reorderDelay), sum: sum(parts, \.reorderDelaySum), count: sum(parts, \.releasedPackets), at: now) / 1e6
+    status.bond.queueDelayMilliseconds =
+      intervals.mean(key(id, .queueDelay), sum: sum(parts, \.queueDelaySum), count: sum(parts, \.dequeuedPackets), at: now) / 1e6
+    status.paths = paths(parts.flatMap(\.paths), id)
     return status
   }
 
-  private func path(_ report: PathReport, _ configured: BondConfiguration.Peer, _ id: PeerID) -> PathStatus {
+  private func key(_ peer: PeerID, _ subject: IntervalTable.Key.Subject) -> IntervalTable.Key {
+    IntervalTable.Key(peer: peer, subject: subject)
+  }
+
+  private func sum(_ parts: [PeerSnapshot], _ count: (PeerSnapshot) -> UInt64) -> UInt64 { parts.reduce(0) { $0 &+ count($1) } }
+
+  // MARK: Paths
+
+  /// One row for each uplink, of whatever thread; the handshake's path has its own.
+  func paths(_ reports: [PathReport], _ id: PeerID) -> [PathStatus] {
+    var groups: [PathGroup] = []
+    for report in reports {
+      let rates = intervals.rates(
+        key(id, .path(report.sender.id)), sent: report.statistics.sentBytes, received: report.statistics.receivedBytes, at: now)
+      if let known = groups.firstIndex(where: { $0.line == report.line }) {
+        groups[known].add(report, rates)
+      } else {
+        groups.append(PathGroup(report, rates))
+      }
+    }
+    var rows = groups.map { $0.status(describe($0, id)) }
+    let total = rows.reduce(0) { $0 + $1.rateUp }
+    if total > 0 { for index in rows.indices { rows[index].share = rows[index].rateUp / total } }
+    return rows
+  }
+
+  /// Where it goes, and what its owner calls it.
+  private func describe(_ group: PathGroup, _ id: PeerID) -> PathStatus {
     var status = PathStatus()
-    status.id = report.sender.id.rawValue
-    if let uplink = report.uplink, let places = uplinks[id], uplink < places.count {
+    if let uplink = group.uplink, let places = uplinks[id], uplink < places.count {
       let path = places[uplink].path
       status.name = path.name
       status.transport = path.transport.rawValue
@@ -139,31 +116,46 @@ struct StatusAssembly {
       case .device(let name): status.via = name
       case .source(let address): status.via = address.description
       }
-    } else if let route = report.route {
+    } else if let route = group.route {
       status.transport = route.isStream ? "tcp" : "udp"
     }
-    if let route = report.route {
+    if let route = group.route {
       status.remote = "\(SocketAddress(route.remote))"
       if !route.local.isUnspecified { status.local = "\(SocketAddress(route.local))" }
     }
-    status.state = "\(report.sender.state)"
-    status.isBackup = report.preference > 0
-    if report.sender.smoothedRoundTrip > 0 {
-      status.rttMilliseconds = Double(report.sender.smoothedRoundTrip) / 1e6
-      status.jitterMilliseconds = Double(report.sender.jitter) / 1e6
-    }
-    status.loss = report.sender.loss
-    status.capacityUp = Double(report.sender.capacity) * 8
-    status.inFlightByteCount = UInt64(max(0, report.sender.inFlightByteCount))
-    status.pathMTU = report.mtu
-    status.isFragmenting = report.isFragmenting
-    status.sentByteCount = report.statistics.sentBytes
-    status.receivedByteCount = report.statistics.receivedBytes
-    status.lostPacketCount = report.sender.lostPacketCount
-    status.transitionCount = report.statistics.transitions
-    (status.rateUp, status.rateDown) = rates.rates(
-      RateTable.Key(peer: id, path: Int(status.id)), sent: status.sentByteCount, received: status.receivedByteCount, at: now)
     return status
+  }
+}
+
+extension PeerStatus {
+  /// The figures of one packet thread.
+  init(_ part: PeerSnapshot, at now: Instant) {
+    self.init()
+    secondsSinceHandshake = part.lastHandshake.map { Double(now.nanoseconds(since: $0)) / 1e9 }
+    receivedByteCount = part.statistics.receivedBytes
+    sentByteCount = part.statistics.sentBytes
+    receivedPacketCount = part.statistics.receivedPackets
+    sentPacketCount = part.statistics.sentPackets
+  }
+}
+
+extension BondSums {
+  /// The figures of one packet thread, but for rates and means.
+  init(_ part: PeerSnapshot) {
+    self.init()
+    reorderDelayMaximumMilliseconds = Double(part.recentReorderDelay) / 1e6
+    heldPacketCount = UInt64(max(0, part.waitingPackets))
+    latePacketCount = part.latePackets
+    duplicatePacketCount = part.duplicatePackets
+    lostPacketCount = part.missingPackets &+ part.skippedPackets
+    repairedPacketCount = part.repairedPackets &+ part.statistics.parityRepaired
+    resentPacketCount = part.statistics.resentPackets
+    copiesSentPacketCount = part.statistics.copiesSent
+    paritySentPacketCount = part.statistics.paritySent
+    parityRepairedPacketCount = part.statistics.parityRepaired
+    queuedByteCount = UInt64(max(0, part.queuedBytes))
+    queueDroppedPacketCount = part.queueControlled &+ part.queueOverflowed &+ part.queueExpired
+    queueMarkedPacketCount = part.queueMarks
   }
 }
 

@@ -125,6 +125,10 @@ extension BondEngine {
         peer.established(configuration.simulatesCiphers ? TransportKeys(plainForSimulation: keys) : TransportKeys(keys), at: now)
         if keys.role == .initiator { peer.adoptStreams(at: now) }
       case .timestampSent(_, let timestamp): events.append(.timestampSent(timestamp))
+      case .cookieReceived(let id):
+        // A cookie is for an address and port: a connection would be closed by its peer before the usual five seconds are over, and
+        // the next one has another port.
+        if let source, source.isStream { peers[id]?.answerCookie(on: source, at: now) }
       case .gaveUp(let id): peers[id]?.gaveUp(at: now)
       }
     }
@@ -136,11 +140,18 @@ extension PeerLink {
   /// asking by itself.
   func gaveUp(at now: Instant) {
     timers.gaveUp(at: now)
+    giveUps &+= 1
+    dropBacklog(at: now)
+    noteShare()
+    if initiates { wantHandshake(at: now) }
+    activate()
+  }
+
+  /// What waited to be sent has no way out.
+  func dropBacklog(at now: Instant) {
     while let slot = takePacket(at: now) {
       engine.pool.give(slot)
       engine.drops.count(.backlogFull)
     }
-    if initiates { wantHandshake(at: now) }
-    activate()
   }
 }

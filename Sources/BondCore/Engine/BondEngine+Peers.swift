@@ -100,6 +100,7 @@ extension BondEngine {
 extension PeerLink {
   func change(_ new: PeerSettings, at now: Instant) {
     settings = new
+    hasToldUnnumbered = false
     allowedSource.forget()
     timers.persistentKeepalive = new.persistentKeepalive
     while uplinkRoutes.count < new.uplinks.count { uplinkRoutes.append(nil) }
@@ -156,7 +157,10 @@ extension PeerLink {
 
   func shutDown() {
     eraseKeys()
-    for path in paths { takeInFlight(path, at: .zero) }
+    for path in paths {
+      takeInFlight(path, at: .zero)
+      dropRateClaim(path)
+    }
     dropUnderWay()
     while let slot = takePacket(at: .zero) { engine.pool.give(slot) }
   }

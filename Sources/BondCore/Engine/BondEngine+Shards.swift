@@ -18,6 +18,8 @@ public struct PeerShare: Sendable {
   var features: Hello.Features
   /// How often the peer counted as new.
   var resets: UInt32
+  /// How often a handshake ended without an answer.
+  var giveUps: UInt32
 }
 
 /// A handshake message, or a datagram of another thread's path, that came to this thread's socket.
@@ -139,7 +141,7 @@ extension PeerLink {
     sharedKeys.removeAll { !live.contains($0.localIndex) }
     return PeerShare(
       id: id, keys: sharedKeys, current: settledIndex, kind: kind, bootID: remoteBootID, shardCount: remoteShardCount,
-      features: remoteFeatures, resets: resets)
+      features: remoteFeatures, resets: resets, giveUps: giveUps)
   }
 
   // MARK: The other threads
@@ -167,12 +169,10 @@ extension PeerLink {
       openUplinks(at: now)
       adoptStreams(at: now)
     }
-    if engine.configuration.shard >= usedShards {  // packets that waited here have no way out
-      while let slot = takePacket(at: now) {
-        engine.pool.give(slot)
-        engine.drops.count(.backlogFull)
-      }
-    }
+    applyRateLimits()
+    // Without keys after the first thread's ninety seconds, or without paths: nothing that waited here goes out in time.
+    if engine.configuration.shard >= usedShards || share.giveUps != giveUps { dropBacklog(at: now) }
+    giveUps = share.giveUps
     activate()
   }
 

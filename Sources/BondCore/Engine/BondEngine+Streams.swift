@@ -55,6 +55,12 @@ extension PeerLink {
     activate()
   }
 
+  /// Asks again on the connection that brought a cookie.
+  func answerCookie(on route: Route, at now: Instant) {
+    freshStream = route
+    wantHandshake(promptly: true, at: now)
+  }
+
   /// The handshake is done: connections that waited for it carry their paths.
   func adoptStreams(at now: Instant) {
     freshStream = nil

@@ -14,6 +14,8 @@ public enum BondEvent: Sendable {
   case pathMoved(PeerID, PathID, Route)
   /// The uplink's address may be old: look its name up again.
   case uplinkLost(PeerID, uplink: Int)
+  /// With so many threads there, only so many uplinks have a path on every thread.
+  case uplinksUnnumbered(PeerID, limit: Int, peerThreads: Int)
   /// Nothing authentic came over this connection, or its path has another one: close it.
   case closeStream(socket: UInt32)
 }

@@ -28,6 +28,17 @@ final class BondPath {
   var preference = 0
   var remoteRateLimit: UInt64 = 0
 
+  /// Threads share its fixed rate: this one's last claim, of the bytes sent by then, and when it looks again.
+  var isRateShared = false
+  var rateClaim = RateClaim.none
+  var rateLookBytes: UInt64 = 0
+  var rateLookAt = Instant.zero
+  var rateDeadline = Instant.zero
+  /// What the peer thinks that its direction carries, in bits a second; 0: not told.
+  var remoteCapacity: UInt64 = 0
+  /// Ours as the peer was last told, in kbit/s.
+  var toldCapacity: UInt32 = 0
+
   // MARK: What waits
   /// The id that `PathHealth` gave the next probe, or 0.
   var pendingProbe: UInt32 = 0

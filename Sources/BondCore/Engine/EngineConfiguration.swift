@@ -58,6 +58,8 @@ public struct PeerSettings: Sendable {
   public var persistentKeepalive: Duration?
   /// Ways to the peer that this side opens; empty on a side that only answers.
   public var uplinks: [UplinkSettings] = []
+  /// The same object on every thread of the bond; nil where there is one thread.
+  public var rates: SharedRates?
 
   public init(publicKey: PublicKey) { self.publicKey = publicKey }
 }

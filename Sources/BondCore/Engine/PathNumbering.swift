@@ -28,10 +28,34 @@ enum PathNumbering {
   /// The id of a path that thread `shard` opens, or nil when there are no more.
   static func id(uplink: Int, shard: Int, shards: Int, used: Int, isEven: Bool) -> PathID? {
     guard shard < used else { return nil }
-    let rows = limit / shards
-    let residue = shard + used * (uplink / rows)
-    let number = uplink % rows * shards + residue
-    guard residue < shards, number < limit else { return nil }
-    return PathID(UInt8(2 * number + (isEven ? 2 : 1)))
+    var left = uplink
+    for residue in stride(from: shard, to: shards, by: used) {
+      let count = count(residue: residue, shards: shards)
+      if left < count { return PathID(UInt8(2 * (residue + left * shards) + (isEven ? 2 : 1))) }
+      left -= count
+    }
+    return nil
   }
+
+  /// Which of its opener's uplinks a path belongs to: the same on every thread. The inverse of `id`.
+  static func uplink(of id: PathID, shards: Int, used: Int) -> Int {
+    guard id != .handshake else { return 0 }
+    let number = number(of: id)
+    var uplink = number / shards
+    for residue in stride(from: number % shards % used, to: number % shards, by: used) {
+      uplink += count(residue: residue, shards: shards)
+    }
+    return uplink
+  }
+
+  /// Uplinks that have a path on every thread that is used.
+  static func uplinkLimit(shards: Int, used: Int) -> Int {
+    (0..<used).map { shard in
+      stride(from: shard, to: shards, by: used).reduce(0) { $0 + count(residue: $1, shards: shards) }
+    }
+    .min() ?? 0
+  }
+
+  /// Numbers that are `residue` modulo `shards`.
+  private static func count(residue: Int, shards: Int) -> Int { (limit - residue + shards - 1) / shards }
 }

@@ -64,7 +64,8 @@ extension PeerLink {
 
   var localHello: Hello {
     Hello(
-      features: [.repair, .fragments, .checksumPartial], bootID: localBootID, shardCount: UInt8(clamping: engine.configuration.shardCount))
+      features: [.repair, .fragments, .checksumPartial, .capacity], bootID: localBootID,
+      shardCount: UInt8(clamping: engine.configuration.shardCount))
   }
 
   /// The next thing that is due to be said, or nil when there is nothing.
@@ -133,7 +134,9 @@ extension PeerLink {
 
   private func nextReport(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
     let tellsPaths = !pathsAcknowledged && now >= pathsDeadline
-    guard !suspicions.isEmpty || tellsPaths || parametersPending || !skips.isEmpty else { return nil }
+    guard !suspicions.isEmpty || tellsPaths || parametersPending || !skips.isEmpty else {
+      return capacitiesPending ? unsafe nextCapacities(session, output, now) : nil
+    }
     guard let path = bestPath(except: suspicions.first?.path) ?? bestPath() else { return nil }
     var entries: [PathAnnouncement] = []
     if tellsPaths { entries = announcements }
@@ -216,6 +219,45 @@ extension PeerLink {
       flags: follows ? .repairsFollow : [], holdLimitMicroseconds: wish, memoryByteCount: UInt32(ReorderBuffer.memoryLimitCap))
     parametersPending = true
     controlPending = true
+  }
+
+  // MARK: Capacities
+
+  /// CAPACITY goes when an estimate moved by an eighth, at most twice a second, and every few seconds while data are acknowledged.
+  static let capacityInterval: UInt64 = 500_000_000
+  static let capacityRepeat: UInt64 = 5_000_000_000
+
+  func updateCapacities(at now: Instant) {
+    let age = now.nanoseconds(since: capacitiesSentAt)
+    guard !capacitiesPending, age >= Self.capacityInterval, remoteFeatures.contains(.capacity) else { return }
+    for path in paths where carriesData(path) {
+      let (now, told) = (kilobits(path), path.toldCapacity)
+      if age >= Self.capacityRepeat || now > told &+ told / 8 || now < told &- told / 8 { capacitiesPending = true }
+    }
+    if capacitiesPending { controlPending = true }
+  }
+
+  private func kilobits(_ path: BondPath) -> UInt32 { UInt32(clamping: knownCapacity(path) / 125) }
+
+  /// Bytes a second, see `PathReport`. Before something fills it, an estimate is a first guess.
+  func knownCapacity(_ path: BondPath) -> UInt64 {
+    let fixed = fixedRate(path)
+    if fixed > 0 { return fixed }
+    let sender = path.sender.snapshot
+    return sender.isStarting && sender.deliveredRate < sender.capacity / 2 ? 0 : sender.capacity
+  }
+
+  private func nextCapacities(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
+    capacitiesPending = false
+    capacitiesSentAt = now
+    var entries: [CapacityEntry] = []
+    for path in paths where carriesData(path) {
+      path.toldCapacity = kilobits(path)
+      entries.append(CapacityEntry(path: path.id, kilobits: path.toldCapacity))
+    }
+    guard !entries.isEmpty, let path = bestPath() else { return nil }
+    let count = engine.scratch.write(limit: Self.controlByteLimit) { out in CapacityList.write(entries.span, into: &out) }
+    return unsafe sealControl(session, path, nil, count: count, flags: .unacknowledged, output, now)
   }
 
   // MARK: Acknowledgements

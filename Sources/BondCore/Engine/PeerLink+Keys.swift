@@ -166,6 +166,7 @@ extension PeerLink {
     remoteBootID = hello.bootID
     remoteShardCount = Int(hello.shardCount)
     remoteFeatures = hello.features
+    applyRateLimits()
     defer { noteShare() }
     guard kind != .bond else { return }
     kind = .bond
@@ -210,8 +211,12 @@ extension PeerLink {
   /// The peer counts as new: nothing of the bond's state holds any more. What waits to be sent stays.
   func reset(at now: Instant) {
     if engine.configuration.shard == 0 { resets &+= 1 }
-    for path in paths { takeInFlight(path, at: now) }
+    for path in paths {
+      takeInFlight(path, at: now)
+      dropRateClaim(path)
+    }
     dropUnderWay()
+    hasToldUnnumbered = false
     let route = path(.handshake)?.route ?? handshakeRoute
     paths.removeAll()
     views.removeAll()
@@ -228,6 +233,7 @@ extension PeerLink {
     suspicions.removeAll(keepingCapacity: true)
     parameters = OrderParameters(holdLimitMicroseconds: 0, memoryByteCount: 0)
     remotePathsSequence = nil
+    announced.removeAll(keepingCapacity: true)
     pathsAcknowledged = true
     kind = .unknown
     for session in [current, previous, next] { session?.keys.allowsPaths = false }

@@ -12,6 +12,11 @@ extension PeerLink {
       isEven: engine.configuration.identity.publicKey < settings.publicKey)
   }
 
+  /// Which of its opener's uplinks a path belongs to, whatever the thread.
+  func uplinkOfPeer(_ id: PathID) -> Int {
+    PathNumbering.uplink(of: id, shards: isOwn(id) ? remoteShardCount : engine.configuration.shardCount, used: usedShards)
+  }
+
   func isOwn(_ id: PathID) -> Bool {
     id != .handshake && (id.rawValue & 1 == 0) == (engine.configuration.identity.publicKey < settings.publicKey)
   }
@@ -43,6 +48,16 @@ extension PeerLink {
       opened = true
     }
     if opened { tellPaths(at: now) }
+    tellUnnumbered()
+  }
+
+  /// More uplinks than every thread has ids for: some flows go without some paths, which the owner ought to know.
+  private func tellUnnumbered() {
+    guard engine.configuration.shard == 0, !hasToldUnnumbered else { return }
+    let limit = PathNumbering.uplinkLimit(shards: remoteShardCount, used: usedShards)
+    guard let last = uplinkRoutes.lastIndex(where: { $0 != nil }), last >= limit else { return }
+    hasToldUnnumbered = true
+    engine.events.append(.uplinksUnnumbered(id, limit: limit, peerThreads: remoteShardCount))
   }
 
   /// A path that the peer opens with its first packet on it.
@@ -53,7 +68,9 @@ extension PeerLink {
       return path(.handshake)
     }
     guard kind == .bond, !isOwn(id) else { return nil }
-    return addPath(id, uplink: nil, route: route, at: now)
+    let path = addPath(id, uplink: nil, route: route, at: now)
+    applyAnnouncement(to: path)
+    return path
   }
 
   /// An authentic packet came from somewhere else than the last: roaming, or the first under new keys.
@@ -117,6 +134,7 @@ extension PeerLink {
 
   func remove(_ path: BondPath, at now: Instant) {
     takeInFlight(path, at: now)
+    dropRateClaim(path)
     if let route = path.route, route.isStream { engine.events.append(.closeStream(socket: route.socket)) }
     let index = Int(pathIndex[Int(path.id.rawValue)])
     guard index >= 0 else { return }
@@ -125,20 +143,6 @@ extension PeerLink {
     for (place, path) in paths.enumerated() { pathIndex[Int(path.id.rawValue)] = Int8(place) }
     for place in 0...paths.count { scheduler.reset(place) }
     redundantPaths = 0
-  }
-
-  /// The smaller of what the owner of this side and the peer allow.
-  func applyRateLimit(_ path: BondPath) {
-    let own = path.uplink.flatMap { $0 < settings.uplinks.count ? settings.uplinks[$0].rateUp : nil } ?? 0
-    if own > 0 {
-      path.sender.rateLimit = .fixed(own / 8 / UInt64(usedShards))  // each thread has its part
-    } else if path.remoteRateLimit > 0 {
-      path.sender.rateLimit = .fixed(path.remoteRateLimit / 8 / UInt64(usedShards))
-    } else {
-      path.sender.rateLimit = .none
-    }
-    path.sender.weight = UInt16(clamping: path.weight)
-    path.sender.preference = UInt8(clamping: path.preference)
   }
 
   // MARK: Health
@@ -253,6 +257,7 @@ extension PeerLink {
         if let due = path.mtuSearch?.nextDeadline { deadline = min(deadline, due) }
         deadline = min(deadline, path.sender.nextDeadline)
         if let candidate = path.candidate { deadline = min(deadline, candidate.deadline) }
+        if path.isRateShared { deadline = min(deadline, rateDeadline(path)) }
       }
     }
     for session in [current, previous, next] { if let session { deadline = min(deadline, session.keys.rejectedAt) } }
@@ -283,6 +288,7 @@ extension PeerLink {
     var alive = 0
     for path in paths where carriesData(path) { alive += 1 }
     for path in paths {
+      if path.isRateShared, rateDeadline(path) <= now { shareRate(path, at: now) }
       if path.sender.nextDeadline <= now {
         path.sender.advance(
           to: now, anotherPathAlive: alive > (carriesData(path) ? 1 : 0), others: others(than: path), into: &engine.outcome)

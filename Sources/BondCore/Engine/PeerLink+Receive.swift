@@ -141,6 +141,7 @@ extension PeerLink {
         case .suspect(let suspicion):
           wantsAcknowledgement = true
           receiveSuspicion(suspicion, at: now)
+        case .capacity(let list): receiveCapacities(list, bytes)
         }
       }
     } catch { engine.drops.count(.malformedFrame) }
@@ -175,6 +176,7 @@ extension PeerLink {
       takeFacts(path, at: now)
     }
     updateParameters(at: now)
+    updateCapacities(at: now)
     updateBacklogLimit(at: now)
     if retiresPaths {
       retiresPaths = false
@@ -187,6 +189,11 @@ extension PeerLink {
       order.update(holdLimit: UInt64(wish.holdLimitMicroseconds) * 1000, memoryByteCount: Int(wish.memoryByteCount))
     }
     if wish.flags.contains(.repairsFollow) { expectParity(at: now) }
+  }
+
+  private func receiveCapacities(_ list: CapacityList, _ bytes: Span<UInt8>) {
+    var list = list
+    while let entry = list.next(bytes) { path(entry.path)?.remoteCapacity = UInt64(entry.kilobits) * 1000 }
   }
 
   private func receiveSuspicion(_ suspicion: Suspicion, at now: Instant) {
@@ -203,19 +210,30 @@ extension PeerLink {
   private func receivePaths(_ list: PathList, _ bytes: Span<UInt8>, at now: Instant) {
     if let known = remotePathsSequence, Int32(bitPattern: list.sequence &- known) < 0 { return }
     remotePathsSequence = list.sequence
+    announced.removeAll(keepingCapacity: true)
     var list = list
     while let entry = list.next(bytes) {
-      guard let path = path(entry.path), path.uplink == nil, path.id != .handshake else { continue }
+      guard entry.path != .handshake, !isOwn(entry.path) else { continue }
       if entry.state == .closing {
-        close(path, at: now)
+        if let path = path(entry.path) { close(path, at: now) }
         continue
       }
-      path.announcedState = entry.state
-      path.preference = entry.state == .backup ? max(1, Int(entry.preference)) : Int(entry.preference)
-      path.weight = Int(entry.weight)
-      path.remoteRateLimit = UInt64(entry.rateLimitKilobits) * 1000
-      applyRateLimit(path)
+      announced.append(entry)
+      if let path = path(entry.path) { apply(entry, to: path) }
     }
+  }
+
+  /// What the peer said of a path, maybe before the path's own first packet came.
+  func applyAnnouncement(to path: BondPath) {
+    if let entry = announced.first(where: { $0.path == path.id }) { apply(entry, to: path) }
+  }
+
+  private func apply(_ entry: PathAnnouncement, to path: BondPath) {
+    path.announcedState = entry.state
+    path.preference = entry.state == .backup ? max(1, Int(entry.preference)) : Int(entry.preference)
+    path.weight = Int(entry.weight)
+    path.remoteRateLimit = UInt64(entry.rateLimitKilobits) * 1000
+    applyRateLimit(path)
   }
 
   // MARK: Probes

@@ -45,6 +45,10 @@ final class PeerLink {
   var settledIndex: UInt32?
   var resets: UInt32 = 0
   var neededAt = Instant.zero
+  /// How often a handshake ended without an answer.
+  var giveUps: UInt32 = 0
+  /// The owner was told that there are more uplinks than path ids.
+  var hasToldUnnumbered = false
 
   // MARK: What the peer is
   var kind = PeerKind.unknown
@@ -84,6 +88,8 @@ final class PeerLink {
   var retiresPaths = false
   var pathsDeadline = Instant.distantFuture
   var remotePathsSequence: UInt32?
+  /// The newest PATHS of the peer, at most `PathList.entryLimit`: a path may be announced before its first packet comes.
+  var announced: [PathAnnouncement] = []
   var suspicions: [Suspicion] = []
   var allPathsDeadSince: Instant?
   /// Until then the backlog's limit only grows.
@@ -108,6 +114,8 @@ final class PeerLink {
   var parameters = OrderParameters(holdLimitMicroseconds: 0, memoryByteCount: 0)
   var parametersPending = false
   var parametersSentAt = Instant.zero
+  var capacitiesPending = false
+  var capacitiesSentAt = Instant.zero
 
   var parity: RepairEncoder
   var parityDeadline = Instant.distantFuture

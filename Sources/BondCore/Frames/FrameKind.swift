@@ -15,6 +15,7 @@ package enum FrameKind {
   static let parameters: UInt8 = 0xD5
   static let repair: UInt8 = 0xD6
   static let suspect: UInt8 = 0xD7
+  static let capacity: UInt8 = 0xD8
   static let hello: UInt8 = 0xDE
   static let helloAcknowledgement: UInt8 = 0xDF
 

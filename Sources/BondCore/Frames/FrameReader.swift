@@ -10,6 +10,7 @@ package enum Frame: Equatable, Sendable {
   case parameters(OrderParameters)
   case repair(RepairHeader, parity: Range<Int>)
   case suspect(Suspicion)
+  case capacity(CapacityList)
   case hello(Hello)
   case helloAcknowledgement(Hello)
 }
@@ -66,6 +67,10 @@ package struct FrameReader: Sendable {
     case FrameKind.suspect:
       offset += Suspicion.byteCount
       return .suspect(try Suspicion(payload, at: start))
+    case FrameKind.capacity:
+      let list = try CapacityList(payload, at: start)
+      offset = list.end
+      return .capacity(list)
     case FrameKind.hello:
       offset += Hello.byteCount
       return .hello(try Hello(payload, at: start))

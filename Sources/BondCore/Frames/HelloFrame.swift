@@ -22,6 +22,7 @@ package struct Hello: Equatable, Sendable, BitwiseCopyable {
     package static let repair = Features(rawValue: 1)
     package static let fragments = Features(rawValue: 2)
     package static let checksumPartial = Features(rawValue: 4)
+    package static let capacity = Features(rawValue: 8)
   }
 
   package var version: UInt8

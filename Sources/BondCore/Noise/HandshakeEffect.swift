@@ -8,6 +8,8 @@ public enum HandshakeEffect: Sendable {
   case established(PeerID, SessionKeys)
   /// Keep the greatest on disk, so that a restart with a clock set back does not lock us out.
   case timestampSent(PeerID, TAI64N)
+  /// The peer is under load and wants our address proved: the next initiation does that.
+  case cookieReceived(PeerID)
   /// No answer for `WireGuardLimits.rekeyAttemptTime`: drop what waits for this peer.
   case gaveUp(PeerID)
 }

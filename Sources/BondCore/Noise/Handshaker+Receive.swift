@@ -19,6 +19,7 @@ extension Handshaker {
     } else if let reply = CookieReply(message) {
       guard let id = indices[reply.receiver], let peer = peers[id] else { throw .unknownIndex }
       guard peer.jar.receive(reply, at: now) else { throw .forged }
+      effects.append(.cookieReceived(id))
     } else {
       throw .malformed
     }

@@ -10,6 +10,8 @@ package struct OrderCounters: Equatable, Sendable, BitwiseCopyable {
   package var skipped: UInt64 = 0
   /// Came after it had been given up, and was delivered then.
   package var late: UInt64 = 0
+  /// Copies of what had been lost: they came behind later packets, and in time.
+  package var repaired: UInt64 = 0
   /// Copies dropped: seen before, or too old to tell.
   package var duplicates: UInt64 = 0
   /// Given up before their time because the memory for held packets was full.
@@ -18,6 +20,8 @@ package struct OrderCounters: Equatable, Sendable, BitwiseCopyable {
   package var delaySum: UInt64 = 0
   package var delayMaximum: UInt64 = 0
   package var released: UInt64 = 0
+  /// The longest of the last one to two seconds.
+  package var recentDelay = RecentMaximum()
 
   package init() {}
 

@@ -128,6 +128,7 @@ package import CausewayBase
       counters.late &+= 1
       return .late
     }
+    if header.flags.contains(.copy), header.sequence != window.highest { counters.repaired &+= 1 }
     if distance > UInt32(header.previous) {
       // Without a previous packet it need not wait, but those held before it go first.
       guard header.previous == 0, bucket.first == .none || Int32(bitPattern: pool[bucket.first].sequence &- header.sequence) > 0 else {
@@ -291,6 +292,7 @@ package import CausewayBase
     counters.released &+= 1
     counters.delaySum &+= delay
     counters.delayMaximum = max(counters.delayMaximum, delay)
+    counters.recentDelay.add(delay, at: now)
     pool[slot].next = .none
     if readyLast == .none { readyFirst = slot } else { pool[readyLast].next = slot }
     readyLast = slot

@@ -61,7 +61,7 @@ import CausewayWire
 
   @inline(__always) private mutating func step(_ index: Int, _ word: UInt64, _ rows: Int) {
     // SAFETY: callers keep `index` below `wordCount`.
-    unsafe words[index] ^= word
+    unsafe words[index] = words[index] ^ word
     if rows > 1 { unsafe words[wordLimit &+ index] = GaloisField.doubled(words[wordLimit &+ index]) ^ word }
     if rows > 2 {
       let last = 2 &* wordLimit &+ index
@@ -78,11 +78,12 @@ import CausewayWire
     wordCount = max(wordCount, 1 + (packetCount + 7) / 8)
     for i in 0..<RepairHeader.prefixByteCount {
       // SAFETY: `wordCount` was raised to hold it.
-      unsafe words[base] ^= UInt64(parity[i]) << UInt64(8 * i)
+      unsafe words[base] = words[base] ^ UInt64(parity[i]) << UInt64(8 * i)
     }
     for i in 0..<packetCount {
       // SAFETY: as above.
-      unsafe words[base + 1 + i / 8] ^= UInt64(parity[RepairHeader.prefixByteCount + i]) << UInt64(8 * (i % 8))
+      let word = base + 1 + i / 8
+      unsafe words[word] = words[word] ^ UInt64(parity[RepairHeader.prefixByteCount + i]) << UInt64(8 * (i % 8))
     }
   }
 

@@ -102,7 +102,7 @@ private func warnAboutOutput() {
   }
   let terminal = Terminal.of(1)
   let columns = Terminal.size(of: 1)?.columns ?? 80
-  let lines = statuses.flatMap { StatusTable.lines($0, columns: max(80, columns)) }
+  let lines = statuses.flatMap { StatusTable.lines($0, columns: columns) }
   StandardStreams.answer(lines.map { $0.rendered(colour: terminal.hasColour) + "\n" }.joined())
   return .ok
 }
@@ -133,7 +133,7 @@ private func watch(_ name: String?, _ isJSON: Bool, _ folders: BondFolders) thro
       var lines: [StyledText] = []
       for status in statuses {
         history[status.name, default: StatusHistory()].add(status)
-        lines += StatusTable.lines(status, history: history[status.name], columns: max(80, display.size.columns))
+        lines += StatusTable.lines(status, history: history[status.name], columns: display.size.columns)
       }
       isRead = display.show(lines.isEmpty ? [StyledText("no bond runs here")] : lines)
     }

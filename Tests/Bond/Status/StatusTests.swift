@@ -20,6 +20,7 @@ import Testing
     peer.receivedByteCount = 1 << 30
     var dsl = PathStatus()
     dsl.name = "dsl"
+    dsl.remote = "203.0.113.9:51820"
     dsl.state = "normal"
     dsl.rttMilliseconds = 612.3
     dsl.jitterMilliseconds = 45.1
@@ -39,6 +40,8 @@ import Testing
     peer.paths = [dsl, lte]
     peer.bond.rateUp = 68_200_000
     peer.bond.repairedPacketCount = 120
+    peer.bond.resentPacketCount = 7
+    peer.bond.duplicatePacketCount = 20_702
     status.peers = [peer]
     return status
   }
@@ -56,12 +59,17 @@ import Testing
         "  dsl        normal      612±45  0.0%  50.3M/1.0G  48.1M/3.2M   71%  62K",
         "  a-very-lo… unstable         -   12%         -/-         0/0    0%    0",
         "  bond  up 68.2 Mbit/s, down 0 bit/s", "repaired 120  lost 0", "in fragments on a-very-long-name-of-a-path (1280)",
-        "dropped  replay 4",
+        "dropped  replay 4", "        resent 7  duplicates 20702",
       ] { #expect(text.contains(part), "\(part)\n\(text)") }
       #expect(text.contains("█") == (history != nil))
     }
     let wide = StatusTable.lines(Self.status, history: history, columns: 120).map(\.plain)
-    #expect(wide.contains { $0.hasSuffix(" " + String(repeating: "█", count: 30)) })
+    #expect(wide.allSatisfy { $0.count <= 119 })
+    #expect(
+      wide.contains {
+        $0.hasPrefix("  dsl        203.0.113.9:51820      normal  ") && $0.hasSuffix(" " + String(repeating: "█", count: 23))
+      }, "\(wide.joined(separator: "\n"))")
+    #expect(StatusTable.lines(Self.status, history: history, columns: 50).allSatisfy { $0.plain.count <= 49 })
   }
 
   @Test("figures that make no sense are shown, not trapped on", arguments: [-1e300, -1, 1e19, 1e300])

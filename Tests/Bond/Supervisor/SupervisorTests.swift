@@ -320,11 +320,15 @@ private let defaultRoute = """
     ] {
       let new = try wireGuard(plain.replacing(from, with: to))
       do throws(CommandFailure) {
-        _ = try ReloadPlan(from: old, to: new)
+        _ = try ReloadPlan(from: old, to: new, threads: 1)
         Issue.record("taken: \(to)")
       } catch { #expect(error.message.contains(name + " ") || error.message.contains(name), "\(error.message)") }
     }
-    #expect(try ReloadPlan(from: old, to: wireGuard(plain.replacing("PostUp = b", with: "PostUp = z"))).addedRoutes.isEmpty)
+    let paths = plain + (1...4).map { "Path = 192.0.2.1:\($0)\n" }.joined()
+    let many = try wireGuard(paths.replacing("Threads = 1", with: ""))
+    #expect(throws: CommandFailure.self) { try ReloadPlan(from: many, to: many, threads: 8) }
+    #expect(throws: Never.self) { try ReloadPlan(from: many, to: many, threads: 7) }
+    #expect(try ReloadPlan(from: old, to: wireGuard(plain.replacing("PostUp = b", with: "PostUp = z")), threads: 1).addedRoutes.isEmpty)
   }
 }
 

@@ -37,6 +37,26 @@ import Testing
     #expect(ids.count == 12)
   }
 
+  @Test("both sides count an opener's uplinks alike, and the limit is what every thread has", arguments: 1...8, 1...8)
+  func uplinksAgree(opening: Int, accepting: Int) {
+    let used = min(opening, accepting)
+    let limit = PathNumbering.uplinkLimit(shards: accepting, used: used)
+    var total = 0
+    for shard in 0..<used {
+      for uplink in 0..<31 {
+        guard let id = PathNumbering.id(uplink: uplink, shard: shard, shards: accepting, used: used, isEven: false) else {
+          #expect(uplink >= limit)
+          continue
+        }
+        total += 1
+        #expect(PathNumbering.uplink(of: id, shards: accepting, used: used) == uplink)
+      }
+    }
+    #expect(total == PathNumbering.limit, "no number is left over")
+    #expect((0..<used).contains { PathNumbering.id(uplink: limit, shard: $0, shards: accepting, used: used, isEven: false) == nil })
+    if used == accepting { #expect(limit == 31 / used) }
+  }
+
   @Test("a thread beyond what both sides use opens nothing")
   func unusedThread() {
     #expect(PathNumbering.id(uplink: 0, shard: 1, shards: 1, used: 1, isEven: true) == nil)

@@ -86,6 +86,68 @@ import Testing
     }
   }
 
+  @Test("what waits on any thread is dropped when the first one's handshake is given up", arguments: [2, 4])
+  func givesUp(threads: Int) {
+    let pair = ThreadedPair(threads: [threads, threads], uplinks: 1)
+    pair.run(for: .seconds(2))
+    pair.isCut = true
+    // Keys end after 180 s; by then an attempt is under way, and it ends 90 s later.
+    pair.run(for: .seconds(181))
+    for queue in 0..<threads {
+      for number in 0..<UInt32(20) { pair.send(from: 0, queue: queue, flow: UInt16(1000 + queue), number: number) }
+    }
+    let waiting = pair.ends[0].engines.map { $0.peers[ThreadedPair.peer]?.queue.packetCount ?? 0 }
+    #expect(waiting.allSatisfy { $0 > 0 }, "\(waiting)")
+    pair.run(for: .seconds(95), every: 1_000_000_000)
+    #expect(pair.ends[0].engines.allSatisfy { $0.peers[ThreadedPair.peer]?.queue.packetCount == 0 })
+    #expect(pair.ends[0].engines.allSatisfy { $0.pool.lentCount == 0 })
+  }
+
+  @Test("uplinks that have no id on every thread are told once, by the first thread")
+  func unnumbered() {
+    func told(_ threads: [Int], _ uplinks: Int) -> [[Int]] {
+      let pair = ThreadedPair(threads: threads, uplinks: uplinks)
+      pair.run(for: .seconds(3))
+      return pair.ends[0].events.compactMap {
+        if case .uplinksUnnumbered(_, let limit, let peerThreads) = $0 { [limit, peerThreads] } else { nil }
+      }
+    }
+    #expect(told([8, 8], 3) == [])
+    #expect(told([8, 8], 4) == [[3, 8]])
+    #expect(told([5, 8], 4) == [])
+    #expect(told([5, 8], 5) == [[4, 8]])
+  }
+
+  @Test("each side knows what the other thinks that its direction carries")
+  func capacities() {
+    let pair = ThreadedPair(threads: [2, 2], uplinks: 2) { side, settings in
+      guard side == 0 else { return }
+      settings.uplinks[0].rateUp = 8_000_000
+      settings.uplinks[1].rateDown = 3_000_000
+    }
+    pair.run(for: .seconds(1))
+    exchange(pair, count: 200)
+    var tellers = 0
+    for side in 0..<2 {
+      for shard in 0..<2 {
+        let mine = pair.ends[side].engines[shard].snapshot()[0].paths.filter { $0.line != nil }
+        let theirs = pair.ends[1 - side].engines[shard].snapshot()[0].paths.filter { $0.line != nil }
+        #expect(mine.count == 2)
+        for path in mine {
+          guard let other = theirs.first(where: { $0.sender.id == path.sender.id }) else {
+            Issue.record("no path \(path.sender.id)")
+            continue
+          }
+          #expect(other.line?.number == path.line?.number)
+          #expect(other.line?.isOurs != path.line?.isOurs)
+          #expect(path.remoteCapacity == other.knownCapacity * 8)
+          tellers += other.knownCapacity > 0 ? 1 : 0
+        }
+      }
+    }
+    #expect(tellers == 4, "one path of each thread and side has a rate")
+  }
+
   @Test("a replayed datagram is refused on whatever thread it comes in")
   func oneWindowForAPath() {
     let pair = ThreadedPair(threads: [2, 2], uplinks: 2)

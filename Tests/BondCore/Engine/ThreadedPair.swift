@@ -17,6 +17,7 @@ import CausewayWire
     /// Datagrams that had to go from thread to thread.
     var forwardCount = 0
     var handOverCount = 0
+    var events: [BondEvent] = []
     /// (thread, flow, number) of what came out.
     var delivered: [(shard: Int, flow: UInt16, number: UInt32)] = []
   }
@@ -31,11 +32,18 @@ import CausewayWire
 
   let ends = [End(), End()]
   var now = Instant(nanoseconds: 1_000_000_000)
+  private let rates = [SharedRates(), SharedRates()]
+  /// The other end is gone.
+  var isCut = false
+  /// Bytes a second of the way from the first end to the other, all threads together, with a queue that has no end; nil: any.
+  var bottleneck: Double?
+  private var bottleneckFreeAt = Instant.zero
   private var wire: [Datagram] = []
   private var wireHead = 0
   private let output: UnsafeMutablePointer<UInt8>
 
-  init(threads: [Int], uplinks: Int) {
+  /// - Parameter adjust: Changes a side's settings before they are used.
+  init(threads: [Int], uplinks: Int, adjust: (_ side: Int, inout PeerSettings) -> Void = { _, _ in }) {
     unsafe output = .allocate(capacity: BondEngine.runByteCapacity)
     for side in 0..<2 {
       let entropy = Entropy(UInt64(side + 1))
@@ -50,6 +58,8 @@ import CausewayWire
         var settings = PeerSettings(publicKey: PublicKey(of: Self.key(1 - side)))
         settings.allowedIPs = [IPNetwork(masking: IPAddress(ipv4: Self.host(1 - side)), prefixLength: 32)]
         if side == 0 { settings.uplinks = (0..<uplinks).map { UplinkSettings(name: "uplink \($0)") } }
+        settings.rates = rates[side]
+        adjust(side, &settings)
         try? engine.setPeer(Self.peer, settings, at: now)
         ends[side].engines.append(engine)
         guard side == 0 else { continue }
@@ -65,6 +75,7 @@ import CausewayWire
   deinit { unsafe output.deallocate() }
 
   static func host(_ side: Int) -> UInt32 { 0x0A00_0001 + UInt32(side) }
+  static func publicKey(of side: Int) -> PublicKey { PublicKey(of: key(side)) }
   private static func key(_ side: Int) -> SecretKey {
     SecretKey(byteCount: 32) { bytes in for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: index * 7 + 31 * (side + 1)) }
     }
@@ -142,7 +153,7 @@ import CausewayWire
         if engine.nextDeadline <= now { engine.advance(to: now) }
         takeDeliveries(side, shard)
         while let run = unsafe engine.nextRun(into: output, capacity: BondEngine.runByteCapacity, at: now) { put(run, side, shard) }
-        engine.drainEvents { _ in }
+        engine.drainEvents { ends[side].events.append($0) }
         passNews(side, shard)
       }
     }
@@ -155,14 +166,25 @@ import CausewayWire
       let count = min(run.segmentByteCount, run.byteCount - offset)
       // SAFETY: within the run.
       let bytes = unsafe Array(UnsafeBufferPointer(start: output + offset, count: count))
-      wire.append(
-        Datagram(
-          at: Instant(nanoseconds: now.nanoseconds + Self.delay), to: 1 - side, port: run.route.remote.port, from: from, bytes: bytes))
+      append(Datagram(at: leavingTime(count, side), to: 1 - side, port: run.route.remote.port, from: from, bytes: bytes))
       offset += count
     }
   }
 
+  private func leavingTime(_ byteCount: Int, _ side: Int) -> Instant {
+    guard let bottleneck, side == 0 else { return Instant(nanoseconds: now.nanoseconds + Self.delay) }
+    bottleneckFreeAt = max(now, bottleneckFreeAt) + .nanoseconds(Int64(Double(byteCount) / bottleneck * 1e9))
+    return Instant(nanoseconds: bottleneckFreeAt.nanoseconds + Self.delay)
+  }
+
+  private func append(_ datagram: Datagram) {
+    var place = wire.count
+    while place > wireHead, wire[place - 1].at > datagram.at { place -= 1 }
+    wire.insert(datagram, at: place)
+  }
+
   private func arrive(_ datagram: Datagram) {
+    if isCut { return }
     let end = ends[datagram.to]
     let isListening = datagram.port == Self.listeningPort
     let count = end.engines.count

@@ -72,6 +72,10 @@ func rewritten(_ frame: Frame, of payload: [UInt8]) -> [UInt8] {
       _ = header.writeHead(parityByteCount: parity.count, into: &out)
       for i in parity { out.append(bytes[i]) }
     case .suspect(let suspicion): suspicion.write(into: &out)
+    case .capacity(var list):
+      var entries: [CapacityEntry] = []
+      while let entry = list.next(bytes) { entries.append(entry) }
+      CapacityList.write(entries.span, into: &out)
     case .hello(let hello): hello.write(isAcknowledgement: false, into: &out)
     case .helloAcknowledgement(let hello): hello.write(isAcknowledgement: true, into: &out)
     }
@@ -124,6 +128,10 @@ func samplePayloads() -> [[UInt8]] {
     },
     written { out in
       Hello(features: Hello.Features(rawValue: .max), bootID: 1, pathLimit: 1, shardCount: 8).write(isAcknowledgement: true, into: &out)
+    },
+    written { out in
+      let entries = [CapacityEntry(path: PathID(0), kilobits: .max), CapacityEntry(path: PathID(63), kilobits: 0)]
+      CapacityList.write(entries.span, into: &out)
     },
   ]
 }

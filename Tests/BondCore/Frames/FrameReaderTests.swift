@@ -44,7 +44,7 @@ import Testing
 
   @Test("an unknown kind ends the payload silently; a byte outside 0xC0...0xDF is an error", arguments: Array(UInt8.min...UInt8.max))
   func kinds(_ byte: UInt8) throws {
-    let known: Set<UInt8> = Set(0xC0...0xC8).union(0xD0...0xD7).union([0xDE, 0xDF])
+    let known: Set<UInt8> = Set(0xC0...0xC8).union(0xD0...0xD8).union([0xDE, 0xDF])
     let result = frames(samplePayloads()[9] + [byte])
     if byte == 0 || FrameKind.isFrame(byte) && !known.contains(byte) {
       #expect(try result.get().count == 1)
@@ -83,6 +83,10 @@ import Testing
     expect(8, at: 1, [3])  // a fourth parity
     expect(8, at: 6, [0])  // the first is no member
     expect(9, at: 1, [64])
+    expect(12, at: 1, [0])  // no entry
+    expect(12, at: 1, [65])  // too many
+    expect(12, at: 2, [64])  // no such path
+    expect(12, at: 7, [64])
     expect(10, at: 1, [0])
     expect(10, at: 2, [2])  // speaks only later versions than its own
     expect(10, at: 15, [0])
@@ -154,6 +158,10 @@ import Testing
         case .skip(let skip): refused = skip.write(into: &out) == nil
         case .parameters(let parameters): refused = parameters.write(into: &out) == nil
         case .suspect(let suspicion): refused = suspicion.write(into: &out) == nil
+        case .capacity(var list):
+          var entries: [CapacityEntry] = []
+          while let entry = list.next(sample.span) { entries.append(entry) }
+          refused = CapacityList.write(entries.span, into: &out) == nil
         case .hello(let hello): refused = hello.write(isAcknowledgement: false, into: &out) == nil
         case .helloAcknowledgement(let hello): refused = hello.write(isAcknowledgement: true, into: &out) == nil
         case .acknowledgement, .repair: break
