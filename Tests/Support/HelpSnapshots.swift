@@ -383,14 +383,16 @@ let recordedHelpPages = #"""
   prints goodput, delay and loss for each scheduler. docs/simulate.md has the schema, docs/examples
   some scenarios.
 
-  Usage: causeway bond simulate [OPTIONS] SCENARIO.yaml
+  Usage: causeway bond simulate [OPTIONS] [SCENARIO.yaml]
 
   Arguments:
-    SCENARIO.yaml  The scenario
+    SCENARIO.yaml  The scenario; none with --faults
 
   Options:
-        --sweep N  Run N seeds and show minimum, median and maximum
-    -h, --help     Show this page
+        --sweep N       Run N seeds and show minimum, median and maximum
+        --faults N|A-B  Run as many seeded programs of faults instead, or these, and show which broke
+                        a promise
+    -h, --help          Show this page
 
   Output:
         --json  Write one JSON object for each scheduler

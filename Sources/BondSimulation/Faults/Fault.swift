@@ -74,6 +74,23 @@ package struct Fault: Sendable, CustomStringConvertible {
     }
   }
 
+  /// Whether a link carries nothing for a while, one way or both.
+  var isOutage: Bool { [.blackhole, .blackholeUp, .blackholeDown, .flap].contains(kind) }
+
+  /// The one-way delay of `delayStep`.
+  static let steppedDelay = Duration.milliseconds(300)
+
+  /// So many seconds' worth of packets may come out of order because of it. Of what is lost at first, half: the resend may be lost too, or
+  /// what tells of the loss. And until the news of a restart has come, a HELLO's second, new sequences are judged by the old ones.
+  var disorderSeconds: Double {
+    switch kind {
+    case .heavyLoss: duration.inSeconds * 0.3 / 2
+    case .burstLoss, .corruption, .truncation: duration.inSeconds * 0.1 / 2
+    case .clientRestart, .serverRestart, .bothRestart: 1
+    default: 0
+    }
+  }
+
   /// Plans what happens in `world`.
   package func schedule(in world: SimulatedWorld) {
     let (start, end) = (Instant.zero + start, Instant.zero + end)
@@ -88,7 +105,7 @@ package struct Fault: Sendable, CustomStringConvertible {
         change(world, at, min(end, at + .milliseconds(500)), up: { $0.isBlackhole = true }, down: { $0.isBlackhole = true })
         at = at + .seconds(1)
       }
-    case .delayStep: change(world, start, end) { $0.delay = .milliseconds(300) }
+    case .delayStep: change(world, start, end) { $0.delay = Self.steppedDelay }
     case .rateStep: change(world, start, end) { $0.bytesPerSecond = $0.bytesPerSecond.map { max(12_500, $0 / 10) } }
     case .heavyLoss: change(world, start, end) { $0.loss = .independent(0.3) }
     case .burstLoss: change(world, start, end) { $0.loss = .share(0.1, meanBurst: 20) }

@@ -7,7 +7,7 @@ package struct FaultProgram: Sendable, CustomStringConvertible {
   package var links: [LinkPair] = []
   package var faults: [Fault] = []
   /// From the last fault's bound to the end traffic is watched for so long.
-  package static let watch = Duration.seconds(10)
+  package var watch = Duration.seconds(10)
   static let firstFault = Duration.seconds(6)
 
   /// - Parameter kinds: what may happen.
@@ -33,13 +33,14 @@ package struct FaultProgram: Sendable, CustomStringConvertible {
     }
   }
 
-  /// The named faults only, over two ordinary links.
+  /// The named faults only, over two ordinary links of 10 Mbit/s: what is judged are moments, not rates.
   package init(_ faults: [Fault], seed: UInt64 = 1) {
     self.seed = seed
     self.faults = faults
+    watch = .seconds(5)
     links = (0..<2).map { number in
       var parameters = LinkParameters()
-      (parameters.bytesPerSecond, parameters.delay) = (6_250_000, .milliseconds(10 + 5 * number))
+      (parameters.bytesPerSecond, parameters.delay) = (1_250_000, .milliseconds(10 + 5 * number))
       parameters.overheadByteCount = Scenario.datagramOverhead
       parameters.mtu = 1500 - Scenario.ipOverhead
       return LinkPair(name: "link\(number)", parameters)
@@ -73,13 +74,23 @@ package struct FaultProgram: Sendable, CustomStringConvertible {
   }
 
   package var healedAt: Duration { faults.map { $0.end + $0.recoveryBound }.max() ?? Self.firstFault }
-  package var duration: Duration { healedAt + Self.watch }
+  package var duration: Duration { healedAt + watch }
 
   package var description: String { "seed \(seed): " + faults.map(\.description).joined(separator: ", ") }
 
   /// Whether some link is never touched and nobody restarts or sleeps.
   package var leavesOneLink: Bool {
     !faults.contains { $0.kind.isTotal } && Set(faults.map(\.link)).count < links.count
+  }
+
+  /// How long a ping may be silent while a link stays whole. That a path is dead shows when its acknowledgements are later than its round
+  /// trip usually lets them be; so one that dies within ten seconds of a delay step, while the other round trips are still remembered (an
+  /// idle path is probed once a second), is given half as much again as those took.
+  func longestSilence(_ usual: Duration) -> Duration {
+    let isRemembered = faults.contains { step in
+      step.kind == .delayStep && faults.contains { $0.isOutage && $0.start >= step.start && $0.start <= step.end + .seconds(10) }
+    }
+    return isRemembered ? max(usual, Fault.steppedDelay * 3) : usual
   }
 
   /// Whether a restart may make a packet come twice: what was delivered is forgotten with the process.

@@ -9,7 +9,8 @@ package struct FaultRun {
     package var longestGap = Duration.milliseconds(500)
     /// Of echo requests sent after everything healed, so many must be answered.
     package var answeredShare = 0.97
-    /// Of numbered packets, so many may come after a later one of their flow: a hold that ran out.
+    /// Of numbered packets, so many may come after a later one of their flow: a hold that ran out. Faults allow more, see
+    /// `Fault.disorderSeconds`.
     package var reorderedShare = 0.02
     package init() {}
   }
@@ -63,7 +64,7 @@ package struct FaultRun {
         continue
       }
       if flow.duplicates > 0 && !program.forgets { verdict.violations.append("\(name): \(flow.duplicates) packets delivered twice") }
-      if Double(flow.reordered) > bounds.reorderedShare * Double(max(50, flow.received)) {
+      if Double(flow.reordered) > lateLimit(flow) {
         verdict.violations.append("\(name): \(flow.reordered) of \(flow.received) out of order")
       }
       guard flow.kind != .udp else { continue }
@@ -73,10 +74,16 @@ package struct FaultRun {
       if Double(answered) < bounds.answeredShare * Double(late.count) {
         verdict.violations.append("\(name): \(answered) of \(late.count) answered after all was well again")
       }
-      if program.leavesOneLink && flow.longestGap > bounds.longestGap {
+      if program.leavesOneLink && flow.longestGap > program.longestSilence(bounds.longestGap) {
         verdict.violations.append("\(name): silent for \(SimulationReport.text(flow.longestGap.inSeconds, 3)) s with a whole link left")
       }
     }
+  }
+
+  /// Packets of a flow that may come after a later one.
+  private func lateLimit(_ flow: FlowResult) -> Double {
+    let rate = Double(flow.received) / program.duration.inSeconds
+    return bounds.reorderedShare * Double(max(50, flow.received)) + rate * program.faults.reduce(0) { $0 + $1.disorderSeconds }
   }
 
   private func judgeTransfer(_ flow: FlowResult, _ name: String, _ verdict: inout Verdict) {

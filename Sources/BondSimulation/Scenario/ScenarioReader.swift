@@ -40,7 +40,8 @@ extension Scenario {
   }
 
   /// Those of the bond, then what it is compared with.
-  package static let schedulerNames = ["auto", "cfs", "earliest", "redundant", "backup"] + Baseline.names
+  package static let bondSchedulerNames = ["auto", "cfs", "earliest", "redundant", "backup"]
+  package static let schedulerNames = bondSchedulerNames + Baseline.names
 
   private static let linkKeys = [
     "name", "rate", "delay", "jitter", "jitter_reorders", "loss", "loss_burst", "queue", "burst", "mtu", "overhead", "duplicate", "reorder",

@@ -105,7 +105,7 @@ internal import CausewayWire
     if run == nil {
       runOffset = 0
       run = unsafe engine.nextRun(into: runBuffer, capacity: BondEngine.runByteCapacity, at: now)
-      engine.drainEvents { _ in }
+      drainEvents()
     }
     guard let run, run.byteCount > 0 else {
       self.run = nil
@@ -123,6 +123,15 @@ internal import CausewayWire
       congestionBits: run.trafficClass & 3)
   }
 
+  /// New keys now, whatever the age of the old ones.
+  package func rekey(at now: Instant) { engine.needHandshake(Self.peer, promptly: true, at: now) }
+
+  package private(set) var handshakeCount = 0
+
+  private func drainEvents() {
+    engine.drainEvents { if case .handshakeCompleted = $0 { handshakeCount += 1 } }
+  }
+
   package func deliver(at now: Instant, _ body: (Span<UInt8>) -> Void) { delivered.drain(body) }
 
   package var nextDeadline: Instant? {
@@ -133,7 +142,7 @@ internal import CausewayWire
   package func advance(to now: Instant) {
     engine.advance(to: now)
     takeDeliveries()
-    engine.drainEvents { _ in }
+    drainEvents()
   }
 
   private func takeDeliveries() {

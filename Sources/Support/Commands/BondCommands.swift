@@ -81,9 +81,10 @@ extension Program {
       Runs a scenario of links, events and flows through the same code that carries real packets, and prints goodput, delay and loss for \
       each scheduler. docs/simulate.md has the schema, docs/examples some scenarios.
       """,
-    positionals: [Positional("SCENARIO.yaml", "The scenario", hint: .file)],
+    positionals: [Positional("SCENARIO.yaml", "The scenario; none with --faults", .optional, hint: .file)],
     options: [
       CommandOption("sweep", value: "N", "Run N seeds and show minimum, median and maximum"),
+      CommandOption("faults", value: "N|A-B", "Run as many seeded programs of faults instead, or these, and show which broke a promise"),
       CommandOption("json", "Write one JSON object for each scheduler", section: outputSection),
     ])
 
