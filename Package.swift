@@ -52,6 +52,7 @@ let package = Package(
     room("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto"]),
     room("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
     room("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
+    room("MessagingCore", ["CausewayBase"]),
     // Parts
     room("Scraping", ["CausewayBase", "CausewayWire", "CausewayLinuxIO"]),
     room("Lanes", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO"]),
@@ -119,6 +120,7 @@ let package = Package(
       ]),
     tests("Paths", ["CausewayBase"]),
     tests("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
+    tests("MessagingCore", ["CausewayBase"]),
     tests(
       "BondSimulation", ["CausewayBase", "CausewayWire", "CausewayPaths", "CausewayBondCore", "CausewaySimulation", "CausewaySupport"]),
     tests(
