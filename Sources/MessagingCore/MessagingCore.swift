@@ -5,111 +5,88 @@
 public import CausewayBase
 
 /// The state of one engine.
-public struct MessagingCore: ~Copyable {
+public struct MessagingCore: ~Copyable, Sendable {
   public let limits: MessagingLimits
+
+  var mailboxes: SlotTable<MailboxRecord>
+  var connections: SlotTable<ConnectionRecord>
+  /// A mailbox's list of its connections.
+  var siblings: LinkSlab
+  var posted: TagTable
+  var stored: UnexpectedQueue
+  var sending: SendTable
+  var flushing = FlushTracker()
+  var deadlines: DeadlineHeap
+  var effects = EffectRing(capacity: 64)
+  /// Acknowledgements and rejections that no longer fit in their connection's batch. They go first, because a rejection must reach the
+  /// sender before the release of its rendezvous does.
+  var overflow = EffectRing(capacity: 4)
+  /// Those of connections in the handshake.
+  var early = EffectRing(capacity: 4)
+  /// Connections with control messages due, oldest first.
+  var firstListed: Slot = .none
+  var lastListed: Slot = .none
+  /// Connections in the handshake or open, and what each is granted.
+  var livingCount = 0
+  var grant: UInt32
+  /// What connections that are gone have counted.
+  var retired = MessagingCounters()
 
   /// - Parameter seed: Random and secret, so that no peer can choose tags that collide in the tables.
   public init(limits: MessagingLimits = MessagingLimits(), seed: UInt64) {
+    precondition(limits.inFlight > 0 && limits.initialCapacity > 0 && limits.minimumGrant >= 0, "limits are positive")
     self.limits = limits
+    let capacity = max(4, min(limits.initialCapacity, 1 << 20))
+    mailboxes = SlotTable(capacity: 4)
+    connections = SlotTable(capacity: 4)
+    siblings = LinkSlab(capacity: 4)
+    posted = TagTable(capacity: capacity, seed: seed)
+    stored = UnexpectedQueue(capacity: capacity, seed: seed ^ 0xA5A5_5A5A_A5A5_5A5A)
+    sending = SendTable(capacity: capacity, seed: seed &+ 1)
+    deadlines = DeadlineHeap(capacity: capacity)
+    grant = limits.grant(connections: 1)
   }
 
-  // MARK: Mailboxes and connections
-
-  /// Opens a matching domain.
-  public mutating func openMailbox(_ kind: MailboxKind) -> MailboxID { fatalError() }
-
-  /// Ends everything of the mailbox and its connections with `closed`; peers learn what was given up unread. Closing again does nothing.
-  public mutating func closeMailbox(_ mailbox: MailboxID) {}
-
-  /// A connection whose handshake begins. Arrivals are taken from now on (the peer may know the id before we know its answer); sends
-  /// queue until `establish`. Nil when the table is full or the mailbox closed.
-  /// - Parameter check: Random bits that each header of the peer must repeat.
-  public mutating func openConnection(in mailbox: MailboxID, check: UInt16) -> ConnectionID? { fatalError() }
-
-  /// What to tell the peer of this connection in the handshake.
-  public func address(of connection: ConnectionID) -> ConnectionAddress { fatalError() }
-
-  /// The handshake is over: headers can be addressed. Queued sends start by effects.
-  /// - Parameters:
-  ///   - peer: What the peer told of itself.
-  ///   - eagerLimit: Longest payload that goes in one piece with its header, in bytes.
-  public mutating func establish(_ connection: ConnectionID, peer: ConnectionAddress, eagerLimit: Int) {}
-
-  /// The peer is gone. Everything that waits for it ends with `peerLost`; its held rendezvous are released; its stored eager messages
-  /// stay receivable. Sends that the transport has end by `sendFinished`. Failing again does nothing.
-  public mutating func connectionFailed(_ connection: ConnectionID) {}
-
-  /// Closed by us: the same with `closed`, and the peer is told of what is given up unread.
-  public mutating func closeConnection(_ connection: ConnectionID) {}
-
-  /// The transport has given everything back. The slot is reused when its last stored message is received. Before it, the connection
-  /// must have failed or been closed.
-  public mutating func releaseConnection(_ connection: ConnectionID) {}
-
-  // MARK: Receives
-
-  /// Takes the oldest stored message that fits, or waits for one.
-  /// - Parameters:
-  ///   - connection: Only messages of this one, or nil for all of the mailbox.
-  ///   - tag: Matches a message when both agree in every bit of `mask`.
-  ///   - capacity: Bytes of the buffer; `Int.max` when the shell allocates at the match.
-  public mutating func receive(
-    in mailbox: MailboxID, from connection: ConnectionID? = nil, tag: UInt64, mask: UInt64 = .max, capacity: Int,
-    deadline: Instant = .distantFuture
-  ) -> ReceiveOutcome { fatalError() }
-
-  /// Takes a posted receive back; a matched one goes on.
-  public mutating func cancel(_ receive: ReceiveID) -> CancelOutcome { .unknown }
-
-  /// The data of a matched receive are in its buffer (or failed on the way): frees its slot.
-  public mutating func finishReceive(_ receive: ReceiveID) {}
-
-  /// The oldest stored message that fits, which stays.
-  public func probe(in mailbox: MailboxID, from connection: ConnectionID? = nil, tag: UInt64, mask: UInt64 = .max) -> MessageInfo? { nil }
-
-  /// An active message came in. Receives whose buffer is too small end on the way by effects, and the message goes on to the next.
-  /// - Parameters:
-  ///   - length: Bytes of the payload, header excluded.
-  ///   - isRendezvous: The data are still with the sender.
-  public mutating func arrive(_ header: MessageHeader, length: Int, rendezvous isRendezvous: Bool) -> Arrival { fatalError() }
-
-  // MARK: Sends and flushes
-
-  /// - Parameter isSynchronous: Done only when the message has been matched.
-  public mutating func send(
-    on connection: ConnectionID, tag: UInt64, length: Int, synchronous isSynchronous: Bool = false, deadline: Instant = .distantFuture
-  ) -> SendOutcome { fatalError() }
-
-  /// The transport gave the buffer back: eager, the data left; rendezvous, they were read.
-  /// - Parameter failed: It could not send them.
-  public mutating func sendFinished(_ send: SendID, failed: Bool = false) -> SendFinish { .reported }
-
-  public mutating func cancel(_ send: SendID) -> CancelOutcome { .unknown }
-
-  /// Waits until every earlier send of the connection left its buffer and the peer has it.
-  public mutating func flush(_ connection: ConnectionID, deadline: Instant = .distantFuture) -> FlushOutcome { fatalError() }
-
-  /// The same for all living connections of the mailbox.
-  public mutating func flush(_ mailbox: MailboxID, deadline: Instant = .distantFuture) -> FlushOutcome { fatalError() }
-
-  /// Gives a flush up; nothing more will name it.
-  public mutating func cancel(_ flush: FlushID) -> CancelOutcome { .unknown }
-
-  // MARK: What follows
+  /// Sends and receives under way.
+  public var inFlight: Int { posted.receives.count + sending.sends.count }
 
   /// The next thing to do, or nil. Control messages of a turn are put together here, so drain once a turn.
-  public mutating func nextEffect() -> Effect? { nil }
+  public mutating func nextEffect() -> Effect? {
+    if overflow.count > 0, let control = nextOverflow() { return control }
+    if firstListed != .none, let control = nextControl() { return control }
+    while let effect = effects.take() {
+      if let effect = conclude(effect) { return effect }
+    }
+    return nil
+  }
 
   /// When `advance(to:)` is due; `distantFuture` when nothing waits.
-  public var nextDeadline: Instant { .distantFuture }
+  public var nextDeadline: Instant { deadlines.first }
 
-  public mutating func advance(to now: Instant) {}
+  /// Ends what is past its deadline.
+  public mutating func advance(to now: Instant) {
+    while let due = deadlines.takeDue(now) {
+      switch due.subject {
+      case .receive: receiveExpired(due.slot)
+      case .send: sendExpired(due.slot)
+      case .flush:
+        flushing.flushes[due.slot].timer = .none
+        endFlush(due.slot, .deadline)
+      }
+    }
+  }
 
-  /// Sends and receives under way.
-  public var inFlight: Int { 0 }
-
-  public func counters(of connection: ConnectionID) -> MessagingCounters { MessagingCounters() }
-
-  /// Of all connections that ever were; queues, costs and credits of those that are.
-  public var counters: MessagingCounters { MessagingCounters() }
+  /// Frees what ends with an effect that the shell now gets. Nil when there is nothing left to say.
+  private mutating func conclude(_ effect: Effect) -> Effect? {
+    switch effect {
+    case .receiveFailed(let id, _): posted.receives.free(id.slot)
+    case .receiveOverdue(let id): return overdue(id)
+    case .deliver(let id, _, _), .release(let id): stored.messages.free(id.slot)
+    case .start(let id, _, _): if !isStartable(id) { return failToStart(id) }
+    case .sendDone(let id, let result, _): return .sendDone(id, result, pinned: concludeSend(id.slot))
+    case .flushDone(let id, _): flushing.flushes.free(id.slot)
+    case .control: break
+    }
+    return effect
+  }
 }
