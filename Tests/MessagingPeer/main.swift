@@ -1,0 +1,147 @@
+import CausewayMessaging
+import Glibc
+import Synchronization
+
+// The other process of a test or a measurement. `messaging-peer COMMAND [NAME=VALUE ...]`; the listening side prints its port first.
+//   serve-callback, serve-async     answers 1-byte (size=) messages, until the client closes
+//   ping-callback, ping-async       port= count= size=: prints the median and p99 round trip in nanoseconds
+//   sink, stream                    receives, sends count= messages of size= bytes, window=: prints messages a second
+let arguments = CommandLine.arguments
+let command = arguments.count > 1 ? arguments[1] : ""
+var values: [String: String] = [:]
+for argument in arguments.dropFirst(2) {
+  let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
+  if parts.count == 2 { values[parts[0]] = parts[1] }
+}
+let size = Int(values["size"] ?? "") ?? 1
+let count = Int(values["count"] ?? "") ?? 100_000
+let window = Int(values["window"] ?? "") ?? 64
+let port = UInt16(values["port"] ?? "") ?? 0
+
+var options = Engine.Options()
+if let tls = values["tls"] { options.settings.append(("TLS", tls)) }
+switch values["mode"] ?? "adaptive" {
+case "blocking": options.progress = .blocking
+case "busy": options.progress = .busy(core: values["core"].flatMap { Int($0) })
+case "adaptive": options.progress = .standard
+default: fatalError("mode?")
+}
+
+func now() -> UInt64 {
+  var t = timespec()
+  unsafe clock_gettime(CLOCK_MONOTONIC, &t)
+  return UInt64(t.tv_sec) * 1_000_000_000 + UInt64(t.tv_nsec)
+}
+
+func report(_ times: [UInt64]) {
+  let sorted = times.sorted()
+  print(
+    "rtt median \(sorted[sorted.count / 2]) ns, p99 \(sorted[sorted.count * 99 / 100]) ns, mean \(sorted.reduce(0, +) / UInt64(sorted.count)) ns"
+  )
+}
+
+func say(_ text: String) {
+  print(text)
+  fflush(nil)
+}
+
+do {
+  let engine = try Engine(options)
+  switch command {
+  case "serve-callback":
+    let server = try Server(on: engine)
+    say("\(try await server.listen(on: "127.0.0.1", port: port))")
+    var iterator = server.endpoints.makeAsyncIterator()
+    let endpoint = await iterator.next()!
+    let echo = Echo(server, endpoint, size)
+    await echo.run()
+  case "serve-async":
+    let server = try Server(on: engine)
+    say("\(try await server.listen(on: "127.0.0.1", port: port))")
+    var iterator = server.endpoints.makeAsyncIterator()
+    let endpoint = await iterator.next()!
+    let task = Task(executorPreference: engine) {
+      let buffer = MessageBuffer(count: size)
+      do {
+        while true {
+          _ = try await server.receive(into: buffer, tag: 1)
+          try await endpoint.send(buffer, tag: 2)
+        }
+      } catch {}
+    }
+    await task.value
+  case "ping-callback":
+    let client = try Client(on: engine)
+    try await client.connect(to: "127.0.0.1", port: port)
+    let ping = Ping(client, size, count)
+    report(await ping.run())
+    if values["transports"] != nil { print(try client.transports()) }
+    try await client.close()
+  case "ping-async":
+    let client = try Client(on: engine)
+    try await client.connect(to: "127.0.0.1", port: port)
+    let task = Task(executorPreference: engine) {
+      let (out, back) = (MessageBuffer(count: size), MessageBuffer(count: size))
+      var times = [UInt64](repeating: 0, count: count)
+      for index in -1000..<count {
+        let start = now()
+        try await client.send(out, tag: 1)
+        _ = try await client.receive(into: back, tag: 2)
+        if index >= 0 { times[index] = now() - start }
+      }
+      return times
+    }
+    report(try await task.value)
+    try await client.close()
+  case "sink-async":
+    let server = try Server(on: engine)
+    say("\(try await server.listen(on: "127.0.0.1", port: port))")
+    let task = Task(executorPreference: engine) {
+      let buffer = MessageBuffer(count: size)
+      do { while true { _ = try await server.receive(into: buffer, tag: 1) } } catch {}
+    }
+    var iterator = server.endpoints.makeAsyncIterator()
+    let endpoint = await iterator.next()!
+    while server.clients.contains(where: { $0 === endpoint }) { try await Task.sleep(for: .milliseconds(20)) }
+    task.cancel()
+    await task.value
+  case "stream-async":
+    let client = try Client(on: engine)
+    try await client.connect(to: "127.0.0.1", port: port)
+    let task = Task(executorPreference: engine) {
+      let out = MessageBuffer(count: size)
+      let start = now()
+      for _ in 0..<count { try await client.send(out, tag: 1) }
+      try await client.flush()
+      return now() - start
+    }
+    let time = try await task.value
+    print("rate \(UInt64(count) * 1_000_000_000 / time) messages/s, \(Double(count * size) / Double(time)) GB/s")
+    try await client.close()
+  case "sink-callback":
+    let server = try Server(on: engine)
+    say("\(try await server.listen(on: "127.0.0.1", port: port))")
+    let sink = Sink(server, size, window)
+    sink.start()
+    var iterator = server.endpoints.makeAsyncIterator()
+    let endpoint = await iterator.next()!
+    while server.clients.contains(where: { $0 === endpoint }) { try await Task.sleep(for: .milliseconds(20)) }
+  case "stream-callback":
+    let client = try Client(on: engine)
+    try await client.connect(to: "127.0.0.1", port: port)
+    let stream = Source(client, size, count, window)
+    let start = now()
+    await Task(executorPreference: engine) { await stream.run() }.value
+    try await client.flush()
+    let time = now() - start
+    print("rate \(UInt64(count) * 1_000_000_000 / time) messages/s, \(Double(count * size) / Double(time)) GB/s")
+    try await client.close()
+  default:
+    print("messaging-peer: no command '\(command)'")
+    exit(2)
+  }
+  engine.shutdown()
+} catch {
+  print("messaging-peer: \(error)")
+  exit(1)
+}
