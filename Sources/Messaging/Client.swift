@@ -71,9 +71,12 @@ public final class Client: MessagePort, @unchecked Sendable {
   /// - Throws: Why the flush failed; the client is closed all the same.
   public func close(timeout: Duration? = .seconds(5)) async throws(MessagingError) { try await closePort(timeout) }
 
-  override func closeLink() {
+  override func closeLink(_ completion: @escaping @Sendable () -> Void) {
     let core = core
-    engine.onThread { core.closeNow() }
+    engine.onThread {
+      core.closeNow()
+      completion()
+    }
   }
 }
 

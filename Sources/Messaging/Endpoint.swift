@@ -23,9 +23,12 @@ public final class Endpoint: MessagePort, @unchecked Sendable {
   /// - Throws: Why the flush failed; the connection is closed all the same.
   public func close(timeout: Duration? = .seconds(5)) async throws(MessagingError) { try await closePort(timeout) }
 
-  override func closeLink() {
+  override func closeLink(_ completion: @escaping @Sendable () -> Void) {
     let link = link
-    engine.onThread { link.close() }
+    engine.onThread {
+      link.close()
+      completion()
+    }
   }
 }
 

@@ -105,16 +105,18 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   // MARK: UCX
 
   private static func openWorker(_ library: UCXLibrary, _ options: Options) throws(MessagingError) -> (ucp_context_h, ucp_worker_h, CInt) {
-    // Without it UCX takes no shared memory for peers whose death it must notice.
-    var settings = [(name: "MM_ERROR_HANDLING", value: "y")]
-    settings += options.settings
+    // Without it UCX takes no shared memory for peers whose death it must notice. Without shared memory it warns of it.
+    var settings = options.settings
+    let transports = settings.last { $0.name == "TLS" }?.value ?? UCXLibrary.environment("UCX_TLS") ?? "all"
+    let isShared = transports.hasPrefix("^") || transports.split(separator: ",").contains { !["tcp", "self", "cma", "cuda"].contains($0) }
+    if isShared && !settings.contains(where: { $0.name == "MM_ERROR_HANDLING" }) { settings.append(("MM_ERROR_HANDLING", "y")) }
     var context: ucp_context_h?
     var failed: CInt = -1
     let names = unsafe settings.map { unsafe strdup($0.name) }
     let values = unsafe settings.map { unsafe strdup($0.value) }
     defer {
-      for unsafename in unsafe names { unsafe free(name) }
-      for unsafevalue in unsafe values { unsafe free(value) }
+      for index in unsafe names.indices { unsafe free(names[index]) }
+      for index in unsafe values.indices { unsafe free(values[index]) }
     }
     // SAFETY: the strings are freed above, after the call, which copies them.
     let status = unsafe names.withUnsafeBufferPointer { names in
@@ -181,6 +183,15 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
 
   /// How long a program in `.manual` may wait for `descriptor`, at most.
   public var timeUntilProgress: Duration { driver.timeUntilTurn }
+
+  // MARK: Figures
+
+  /// Sends and receives under way.
+  public func inFlight() throws(MessagingError) -> Int {
+    try checkFork("inFlight")
+    let driver = driver
+    return driver.asGuest { unsafe driver.core.pointee.inFlight }
+  }
 
   // MARK: Inside
 

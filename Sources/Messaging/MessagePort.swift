@@ -145,12 +145,17 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
     try engine.checkFork("close of \(subject)")
     if isClosed.exchange(true, ordering: .acquiringAndReleasing) { return }
     let connection = connection
-    defer { closeLink() }
-    if connection != Self.nothing { try await flush(connection, timeout) }
+    var failure: MessagingError?
+    if connection != Self.nothing {
+      do throws(MessagingError) { try await flush(connection, timeout) } catch { failure = error }
+    }
+    await withCheckedContinuation { continuation in closeLink { continuation.resume() } }
+    // A peer that is gone has nothing left to wait for.
+    if let failure, failure.code != .peerLost, failure.code != .closed { throw failure }
   }
 
-  /// Ends the connection without a flush.
-  func closeLink() {}
+  /// Ends the connection without a flush, on the engine's thread.
+  func closeLink(_ completion: @escaping @Sendable () -> Void) {}
 }
 
 /// Pieces of one message in the form that UCX takes, and what keeps them alive.

@@ -68,8 +68,19 @@ public final class Server: MessageReceiver, @unchecked Sendable {
     try engine.checkFork("close of the server")
     if core.isClosed.exchange(true, ordering: .acquiringAndReleasing) { return }
     let core = core
-    defer { engine.onThread { core.closeNow() } }
-    if core.clients.withLock({ !$0.isEmpty }) { try await flush(nil, timeout) }
+    var failure: MessagingError?
+    if core.clients.withLock({ !$0.isEmpty }) {
+      do throws(MessagingError) { try await flush(nil, timeout) } catch { failure = error }
+    }
+    let engine = engine
+    await withCheckedContinuation { continuation in
+      engine.onThread {
+        core.closeNow()
+        continuation.resume()
+      }
+    }
+    // Peers that are gone have nothing left to wait for.
+    if let failure, failure.code != .peerLost, failure.code != .closed { throw failure }
   }
 }
 

@@ -100,12 +100,13 @@ struct AddressBlob: Equatable {
     var list: UnsafeMutablePointer<ifaddrs>?
     guard unsafe getifaddrs(&list) == 0 else { return [.loopback4(port: 0)] }
     defer { unsafe freeifaddrs(list) }
+    let isUp: UInt32 = 1  // IFF_UP
     var found: [SocketAddress] = []
     var next = unsafe list
     // SAFETY: the list is valid until it is freed above; each address has the size of its family.
     while let entry = unsafe next {
       unsafe next = entry.pointee.ifa_next
-      guard let address = unsafe entry.pointee.ifa_addr, unsafe entry.pointee.ifa_flags & 1 /* IFF_UP */ != 0 else { continue }
+      guard let address = unsafe entry.pointee.ifa_addr, unsafe entry.pointee.ifa_flags & isUp != 0 else { continue }
       switch Int32(unsafe address.pointee.sa_family) {
       case AF_INET:
         let number = unsafe UnsafeRawPointer(address).loadUnaligned(fromByteOffset: 4, as: UInt32.self)

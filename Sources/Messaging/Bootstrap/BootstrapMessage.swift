@@ -219,8 +219,6 @@ struct ServerID: Equatable, Sendable {
   static let none = ServerID(bytes: [UInt8](repeating: 0, count: byteCount))
   let bytes: [UInt8]
 
-  init(bytes: [UInt8]) { self.bytes = bytes }
-
   static func random() -> ServerID {
     let bytes = SecureRandom.bytes(InlineArray<16, UInt8>.self)
     return ServerID(bytes: bytes.indices.map { bytes[$0] })

@@ -22,7 +22,7 @@ internal import Glibc
 
   deinit {
     unsafe lists.deallocate()
-    for unsafepiece in unsafe pieces { unsafe piece.deallocate() }
+    for index in unsafe pieces.indices { unsafe pieces[index].deallocate() }
   }
 
   /// At least `count` bytes (1...limit), to be given back with the same count.

@@ -50,6 +50,12 @@ public struct Received: Equatable, Sendable, BitwiseCopyable {
   public var tag: Tag
   public var byteCount: Int
   public var sender: EndpointID
+
+  public init(tag: Tag, byteCount: Int, sender: EndpointID) {
+    self.tag = tag
+    self.byteCount = byteCount
+    self.sender = sender
+  }
 }
 
 /// Names an endpoint among those of its engine; never two at once.

@@ -109,7 +109,7 @@ extension Driver {
     }
     // Only of a cancelled operation that came from another thread: rare, so it is looked for.
     var found: UnsafeMutablePointer<Slot>?
-    unsafe table.forEach { slot in if unsafe slot.pointee[keyPath: operation] == number { unsafe found = slot } }
+    unsafe table.visit { slot in if unsafe slot.pointee[keyPath: operation] == number { unsafe found = slot } }
     if let found = unsafe found { unsafe body(found) }
   }
 

@@ -68,7 +68,7 @@ extension Driver {
     guard unsafe evenWithoutRoom || core.pointee.inFlight < core.pointee.limits.inFlight else { return }
     let waiters = unsafe work.pointee.roomWaiters
     unsafe work.pointee.roomWaiters = []
-    for unsafewaiter in unsafe waiters { unsafe waiter.resume() }
+    for index in unsafe waiters.indices { unsafe waiters[index].resume() }
   }
 }
 

@@ -116,7 +116,7 @@ internal import Synchronization
     // SAFETY: nobody calls UCX with them again: `isShutDown` is looked at by every turn and submission.
     unsafe table.pointee.worker_destroy(worker)
     unsafe table.pointee.cleanup(context)
-    unsafe messages.forEach { unsafe release(slot: $0) }
+    unsafe messages.visit { unsafe release(slot: $0) }
   }
 
   var isShutDown: Bool { unsafe work.pointee.isShutDown }

@@ -42,7 +42,7 @@
   }
 
   /// Every element that exists.
-  func forEach(_ body: (UnsafeMutablePointer<Element>) -> Void) {
+  func visit(_ body: (UnsafeMutablePointer<Element>) -> Void) {
     for index in 0..<chunkLimit {
       guard let chunk = unsafe chunks[index] else { continue }
       for offset in 0..<Self.chunkCount { unsafe body(chunk + offset) }
