@@ -262,9 +262,13 @@ extension NaiveTwin {
   }
 
   var nextDeadline: Instant {
-    let receives = (posted + matched).map(\.deadline)
-    let sends = (self.sends + awaiting).filter { $0.state != .reported }.map(\.deadline)
-    return (receives + sends + flushes.map(\.deadline)).min() ?? .distantFuture
+    var first = Instant.distantFuture
+    for receive in posted where receive.deadline < first { first = receive.deadline }
+    for receive in matched where receive.deadline < first { first = receive.deadline }
+    for send in sends where send.state != .reported && send.deadline < first { first = send.deadline }
+    for send in awaiting where send.deadline < first { first = send.deadline }
+    for flush in flushes where flush.deadline < first { first = flush.deadline }
+    return first
   }
 
   /// The next effect but for control messages, as the shell gets it.
