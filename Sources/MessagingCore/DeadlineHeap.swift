@@ -30,7 +30,7 @@ struct DeadlineHeap: ~Copyable, Sendable {
 
   /// None for `distantFuture`.
   @inline(__always) mutating func insert(_ deadline: Instant, _ subject: Subject, _ slot: Slot) -> Slot {
-    if deadline == .distantFuture { return .none }
+    if deadline.nanoseconds == .max { return .none }
     return add(deadline, subject, slot)
   }
 

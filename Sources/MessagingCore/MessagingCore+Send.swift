@@ -222,7 +222,7 @@ extension MessagingCore {
     if wasFirst { connections[connection].firstQueued = sending.links.next(send) }
     connections[connection].sends.remove(send, &sending.links)
     connections[connection].counters.sendsQueued &-= 1
-    if connections[connection].state == .open {
+    if connections[connection].state.isLiving {
       // A smaller one may fit where the first did not.
       if wasFirst { startQueued(connection) }
       if !connections[connection].flush.parts.isEmpty { advanceFlushes(connection) }

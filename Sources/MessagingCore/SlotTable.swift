@@ -8,6 +8,20 @@ protocol SlotRecord: BitwiseCopyable {
   var nextFree: Slot { get set }
 }
 
+extension SlotRecord {
+  /// Returns the next free place.
+  @inline(__always) mutating func revive() -> Slot {
+    isLive = true
+    generation &+= 1
+    return nextFree
+  }
+
+  @inline(__always) mutating func retire(_ next: Slot) {
+    isLive = false
+    nextFree = next
+  }
+}
+
 /// Records with dense places that are reused last in, first out. Grows, never shrinks.
 struct SlotTable<Record: SlotRecord>: ~Copyable, Sendable {
   private var records: Slab<Record>
@@ -31,24 +45,21 @@ struct SlotTable<Record: SlotRecord>: ~Copyable, Sendable {
 
   /// A place whose record is as its last owner left it, but for `isLive` and `generation`.
   @inline(__always) mutating func allocate() -> Slot {
-    let slot: Slot
-    if firstFree != .none {
-      slot = firstFree
-      firstFree = records[slot].nextFree
-    } else {
-      slot = used
-      if slot == records.capacity { records.reserve(slot + 1) }
-      used += 1
-    }
-    records[slot].isLive = true
-    records[slot].generation &+= 1
     count += 1
+    if firstFree != .none {
+      let slot = firstFree
+      firstFree = records[slot].revive()
+      return slot
+    }
+    let slot = used
+    if slot == records.capacity { records.reserve(slot + 1) }
+    used += 1
+    _ = records[slot].revive()
     return slot
   }
 
   @inline(__always) mutating func free(_ slot: Slot) {
-    records[slot].isLive = false
-    records[slot].nextFree = firstFree
+    records[slot].retire(firstFree)
     firstFree = slot
     count -= 1
   }

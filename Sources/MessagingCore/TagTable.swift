@@ -25,6 +25,21 @@ struct ReceiveRecord: SlotRecord {
   var nextFree: Slot = .none
   var isLive = false
   var state: State = .waiting
+
+  @inline(__always) mutating func begin(tag: UInt64, mask: UInt64, capacity: Int, scope: UInt32, mailbox: Slot) {
+    self.tag = tag
+    self.mask = mask
+    self.capacity = capacity
+    self.scope = scope
+    self.mailbox = mailbox
+    timer = .none
+    state = .matched
+  }
+
+  @inline(__always) mutating func wait(_ order: UInt64) {
+    state = .waiting
+    self.order = order
+  }
 }
 
 /// Posted receives of one scope: of a mailbox, or of a connection those tied to it.
@@ -62,13 +77,7 @@ struct TagTable: ~Copyable, Sendable {
   /// A slot in state `matched`, in no list.
   @inline(__always) mutating func allocate(tag: UInt64, mask: UInt64, capacity: Int, scope: UInt32, mailbox: Slot) -> Slot {
     let slot = receives.allocate()
-    receives[slot].tag = tag
-    receives[slot].mask = mask
-    receives[slot].capacity = capacity
-    receives[slot].scope = scope
-    receives[slot].mailbox = mailbox
-    receives[slot].timer = .none
-    receives[slot].state = .matched
+    receives[slot].begin(tag: tag, mask: mask, capacity: capacity, scope: scope, mailbox: mailbox)
     return slot
   }
 
@@ -76,8 +85,7 @@ struct TagTable: ~Copyable, Sendable {
   @inline(__always) mutating func post(_ slot: Slot, in scope: inout PostedScope) {
     chains.cover(slot)
     owned.cover(slot)
-    receives[slot].state = .waiting
-    receives[slot].order = nextOrder
+    receives[slot].wait(nextOrder)
     nextOrder &+= 1
     scope.all.append(slot, &owned)
     if receives[slot].mask == .max {

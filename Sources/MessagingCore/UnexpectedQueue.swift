@@ -20,6 +20,19 @@ struct MessageRecord: SlotRecord {
   var state: State = .waiting
   var isRendezvous = false
   var wantsAcknowledgement = false
+
+  @inline(__always) mutating func begin(
+    _ header: MessageHeader, length: Int, rendezvous: Bool, cost: UInt32, _ mailbox: Slot, _ connection: Slot
+  ) {
+    tag = header.tag
+    self.length = length
+    self.mailbox = mailbox
+    self.connection = connection
+    sequence = header.sequence
+    self.cost = cost
+    isRendezvous = rendezvous
+    wantsAcknowledgement = header.flags.contains(.wantsAcknowledgement)
+  }
 }
 
 /// Messages that arrived before their receive, each in three lists in order of arrival: of its mailbox, of its connection, and of its
@@ -49,14 +62,7 @@ struct UnexpectedQueue: ~Copyable, Sendable {
     _ header: MessageHeader, length: Int, rendezvous: Bool, cost: UInt32, _ mailbox: Slot, _ connection: Slot
   ) -> Slot {
     let slot = messages.allocate()
-    messages[slot].tag = header.tag
-    messages[slot].length = length
-    messages[slot].mailbox = mailbox
-    messages[slot].connection = connection
-    messages[slot].sequence = header.sequence
-    messages[slot].cost = cost
-    messages[slot].isRendezvous = rendezvous
-    messages[slot].wantsAcknowledgement = header.flags.contains(.wantsAcknowledgement)
+    messages[slot].begin(header, length: length, rendezvous: rendezvous, cost: cost, mailbox, connection)
     mailboxLinks.cover(slot)
     connectionLinks.cover(slot)
     tagLinks.cover(slot)
