@@ -149,6 +149,7 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
     if connection != Self.nothing {
       do throws(MessagingError) { try await flush(connection, timeout) } catch { failure = error }
     }
+    setConnection(Self.nothing)
     await withCheckedContinuation { continuation in closeLink { continuation.resume() } }
     // A peer that is gone has nothing left to wait for.
     if let failure, failure.code != .peerLost, failure.code != .closed { throw failure }

@@ -102,7 +102,9 @@ struct BootstrapTests {
 
   @Test(
     "strangers are turned away and disturb nobody",
-    arguments: [[UInt8]("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8), [0, 0, 0, 1, 9], [0, 0, 0x20, 0, 1] + [UInt8](repeating: 1, count: 9000), []])
+    arguments: [
+      [UInt8]("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8), [0, 0, 0, 1, 9], [0, 0, 0x20, 0, 1] + [UInt8](repeating: 1, count: 9000), [],
+    ])
   func strangers(_ bytes: [UInt8]) async throws {
     let engine = try Pair.engine()
     let server = try Server(on: engine)
@@ -140,7 +142,9 @@ struct BootstrapTests {
   func nobody() async throws {
     let engine = try Pair.engine()
     let silent = try SilentListener()
-    #expect(await code { try await Client(on: engine).connect(to: "127.0.0.1", port: silent.port, timeout: .milliseconds(50)) } == .deadlineExceeded)
+    #expect(
+      await code { try await Client(on: engine).connect(to: "127.0.0.1", port: silent.port, timeout: .milliseconds(50)) }
+        == .deadlineExceeded)
     let port = silent.port
     silent.close()
     #expect(await code { try await Client(on: engine).connect(to: "127.0.0.1", port: port) } == .notConnected)

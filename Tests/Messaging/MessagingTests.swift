@@ -32,12 +32,14 @@ struct MessagingTests {
       for _ in 0..<4 {
         group.addTask { for _ in 0..<10 { try await pair.client.send(bytes, tag: 1) } }
         group.addTask { for _ in 0..<10 { try await pair.endpoint.send(bytes, tag: 2) } }
-        group.addTask { for _ in 0..<10 { 
+        group.addTask {
+          for _ in 0..<10 {
             let (buffer, _) = try await pair.server.receive(tag: 1)
             #expect(buffer.array() == bytes)
           }
         }
-        group.addTask { for _ in 0..<10 { 
+        group.addTask {
+          for _ in 0..<10 {
             let (buffer, _) = try await pair.client.receive(tag: 2)
             #expect(buffer.array() == bytes)
           }

@@ -136,6 +136,14 @@ do {
     let time = now() - start
     print("rate \(UInt64(count) * 1_000_000_000 / time) messages/s, \(Double(count * size) / Double(time)) GB/s")
     try await client.close()
+  case "idle":  // tells when it is connected, and stays
+    let client = try Client(on: engine)
+    try await client.connect(to: "127.0.0.1", port: port)
+    try await client.send([1], tag: 1)
+    if size > 1 { client.send(MessageBuffer(count: size), tag: 2) { _ in } }
+    try await client.send([1], tag: 3)
+    say("connected")
+    while true { try await Task.sleep(for: .seconds(60)) }
   default:
     print("messaging-peer: no command '\(command)'")
     exit(2)

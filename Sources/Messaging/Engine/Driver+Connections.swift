@@ -68,15 +68,32 @@ extension Driver {
     if let endpoint = unsafe slot.pointee.endpoint {
       unsafe slot.pointee.endpoint = nil
       var request: UnsafeMutableRawPointer?
-      if unsafe cucx_endpoint_close(table, endpoint, force ? 1 : 0, onEndpointClosed, slot, &request) == 1 { return }
+      if unsafe cucx_endpoint_close(table, endpoint, force ? 1 : 0, onEndpointClosed, slot, &request) == 1 {
+        unsafe slot.pointee.closeRequest = request
+        unsafe work.pointee.closing += 1
+        return
+      }
     }
     unsafe slot.pointee.isClosed = true
     unsafe releaseIfIdle(slot)
   }
 
   func endpointClosed(_ slot: UnsafeMutablePointer<ConnectionSlot>) {
+    unsafe slot.pointee.closeRequest = nil
+    unsafe work.pointee.closing -= 1
     unsafe slot.pointee.isClosed = true
     unsafe releaseIfIdle(slot)
+  }
+
+  /// Before the worker's end: what UCX still closes is waited for a while, and let go of then, since its end asserts that nobody waits.
+  func finishClosing(atMost limit: UInt64) {
+    let deadline = now() &+ limit
+    while unsafe work.pointee.closing > 0 && now() < deadline { unsafe _ = cucx_progress(table, worker) }
+    unsafe connections.visit { slot in
+      guard let request = unsafe slot.pointee.closeRequest else { return }
+      unsafe slot.pointee.closeRequest = nil
+      unsafe cucx_request_free(table, request)
+    }
   }
 
   @inline(__always) func requestCameBack(_ id: ConnectionID) {

@@ -12,6 +12,7 @@ extension Driver {
     if isShutDown { return tell(target, Completion(.closed)) }
     switch operation.kind {
     case .send(let connection, let isSynchronous):
+      if connection == MessagePort.nothing { return tell(target, Completion(.closed)) }
       let bytes: SendBytes =
         unsafe operation.pieces.map { unsafe .pieces($0, operation.pieceCount) } ?? .contiguous(operation.base, operation.count)
       let started = send(
@@ -25,6 +26,7 @@ extension Driver {
       wait(started, target, number)
     case .flush(let mailbox): waitFlush(unsafe core.pointee.flush(mailbox, deadline: operation.deadline), target, number)
     case .flushConnection(let connection):
+      if connection == MessagePort.nothing { return tell(target, Completion(.closed)) }
       waitFlush(unsafe core.pointee.flush(connection, deadline: operation.deadline), target, number)
     case .cancel(let kind, let slot): cancel(kind, slot, number)
     }

@@ -56,6 +56,8 @@ internal import Synchronization
     var polls: UInt64 = 0
     var nextLook: UInt64 = 0
     var idleSince: UInt64 = 0
+    /// Endpoints that UCX is closing.
+    var closing = 0
     var roomWaiters: [UnsafeContinuation<Void, Never>] = unsafe []
     var dropped: [UInt64] = [UInt64](repeating: 0, count: 256)
     var safetyWakes: UInt64 = 0
@@ -113,6 +115,7 @@ internal import Synchronization
     efdRegistration = nil
     deadlineTimer = nil
     safetyTimer = nil
+    finishClosing(atMost: 200_000_000)
     // SAFETY: nobody calls UCX with them again: `isShutDown` is looked at by every turn and submission.
     unsafe table.pointee.worker_destroy(worker)
     unsafe table.pointee.cleanup(context)
@@ -260,7 +263,7 @@ internal import Synchronization
     return .look
   }
 
-  private func now() -> UInt64 { cucx_now_ns() }
+  func now() -> UInt64 { cucx_now_ns() }
 
   private func armTimers() {
     let deadline = unsafe core.pointee.nextDeadline

@@ -82,6 +82,8 @@ struct FlushSlot {
   /// Requests that UCX has not given back.
   var requests = 0
   var isClosing = false
+  /// UCX's, while it closes the endpoint.
+  var closeRequest: UnsafeMutableRawPointer?
   var isClosed = false
   var hasFailed = false
 }
