@@ -204,6 +204,9 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
     }
   }
 
+  /// The first of so many numbers, which are two apart.
+  func nextOperations(_ count: Int) -> UInt64 { operationCount.add(UInt64(count) &* 2, ordering: .relaxed).oldValue &+ 2 }
+
   func nextOperation() -> UInt64 { operationCount.add(2, ordering: .relaxed).newValue }
 
   /// Runs `body` on the engine's thread, which owns the lock; never inside this call.

@@ -1,4 +1,5 @@
 import CausewayMessaging
+import Glibc
 import Synchronization
 import Testing
 
@@ -61,4 +62,44 @@ final class Counter: Sendable {
   private let count = Atomic<Int>(0)
   func add() { count.add(1, ordering: .relaxed) }
   var value: Int { count.load(ordering: .relaxed) }
+}
+
+/// A thread that may block, which a task's must not.
+final class Thread: Sendable {
+  private let isOver = Mutex<(Bool, CheckedContinuation<Void, Never>?)>((false, nil))
+
+  init(_ body: @escaping @Sendable () -> Void) {
+    let start = Start {
+      body()
+      let waiting = self.isOver.withLock { state -> CheckedContinuation<Void, Never>? in
+        state.0 = true
+        return state.1
+      }
+      waiting?.resume()
+    }
+    var handle = pthread_t()
+    let context = unsafe Unmanaged.passRetained(start).toOpaque()
+    unsafe pthread_create(
+      &handle, nil,
+      { context in
+        unsafe Unmanaged<Start>.fromOpaque(context!).takeRetainedValue().body()
+        return nil
+      }, context)
+    pthread_detach(handle)
+  }
+
+  func join() async {
+    await withCheckedContinuation { continuation in
+      let isOver = isOver.withLock { state -> Bool in
+        if !state.0 { state.1 = continuation }
+        return state.0
+      }
+      if isOver { continuation.resume() }
+    }
+  }
+
+  private final class Start: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
 }

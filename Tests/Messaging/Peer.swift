@@ -6,7 +6,8 @@ final class Peer {
   private let output: CInt
   private var isOver = false
 
-  init(_ arguments: String...) throws {
+  /// - Parameter environment: Beside this process's own.
+  init(_ arguments: String..., environment: [String] = []) throws {
     var ends: [CInt] = [0, 0]
     if unsafe pipe(&ends) != 0 { throw Failed(errno) }
     let path = try Self.folder() + "/messaging-peer"
@@ -16,8 +17,14 @@ final class Peer {
     unsafe posix_spawn_file_actions_addclose(&actions, ends[0])
     var words = unsafe [UnsafeMutablePointer<CChar>?](repeating: nil, count: arguments.count + 2)
     for (index, word) in ([path] + arguments).enumerated() { unsafe words[index] = strdup(word) }
+    var count = 0
+    while unsafe environ[count] != nil { count += 1 }
+    var variables = unsafe [UnsafeMutablePointer<CChar>?](repeating: nil, count: count + environment.count + 1)
+    for index in 0..<count { unsafe variables[index] = environ[index] }
+    for (index, word) in environment.enumerated() { unsafe variables[count + index] = strdup(word) }
     var child: pid_t = 0
-    let result = unsafe posix_spawn(&child, path, &actions, nil, &words, environ)
+    let result = unsafe posix_spawn(&child, path, &actions, nil, &words, &variables)
+    for index in environment.indices { unsafe free(variables[count + index]) }
     for index in unsafe words.indices { unsafe free(words[index]) }
     unsafe posix_spawn_file_actions_destroy(&actions)
     close(ends[1])

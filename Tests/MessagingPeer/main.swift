@@ -144,6 +144,70 @@ do {
     try await client.send([1], tag: 3)
     say("connected")
     while true { try await Task.sleep(for: .seconds(60)) }
+  case "self-test":  // messages of every protocol between two engines of this process; tells which UCX that was
+    let other = try Engine(options)
+    let (server, client) = (try Server(on: engine), try Client(on: other))
+    try await client.connect(toAddress: try await server.listenAddress(tcp: false))
+    for size in [0, 1, 100, 5000, 20_000, 1 << 20] {
+      let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+      async let received = server.receive(tag: 1)
+      try await client.send(bytes, tag: 1, synchronous: true)
+      if try await received.buffer.array() != bytes { fatalError("\(size) bytes differ") }
+    }
+    print(try client.transports().map(\.description).sorted().joined(separator: " "))
+    try await client.close()
+    try await server.close()
+    other.shutdown()
+    let info = try engine.info()
+    print("\(info.ucxVersion) \(info.ucxPath)")
+  case "ping-blocking":
+    let client = try Client(on: engine)
+    try await client.connect(to: "127.0.0.1", port: port)
+    let (out, back) = (MessageBuffer(count: size), MessageBuffer(count: size))
+    var times = [UInt64](repeating: 0, count: count)
+    for index in -1000..<count {
+      let start = now()
+      try client.sendBlocking(out, tag: 1)
+      _ = try client.receiveBlocking(into: back, tag: 2)
+      if index >= 0 { times[index] = now() - start }
+    }
+    report(times)
+    try await client.close()
+  case "serve-blocking":
+    let server = try Server(on: engine)
+    say("\(try await server.listen(on: "127.0.0.1", port: port))")
+    var iterator = server.endpoints.makeAsyncIterator()
+    let endpoint = await iterator.next()!
+    let buffer = MessageBuffer(count: size)
+    do {
+      while true {
+        _ = try endpoint.receiveBlocking(into: buffer, tag: 1)
+        try endpoint.sendBlocking(buffer, tag: 2)
+      }
+    } catch {}
+  case "sink-batches":
+    let server = try Server(on: engine)
+    say("\(try await server.listen(on: "127.0.0.1", port: port))")
+    let buffer = MessageBuffer(count: size)
+    await Task(executorPreference: engine) {
+      let requests = [ReceiveRequest](repeating: ReceiveRequest(into: buffer, tag: 1), count: window)
+      var left = count
+      while left > 0, await server.receiveMany(requests).allSatisfy(\.isDone) { left -= window }
+    }.value
+  case "stream-batches":
+    let client = try Client(on: engine)
+    try await client.connect(to: "127.0.0.1", port: port)
+    let out = MessageBuffer(count: size)
+    let time = try await Task(executorPreference: engine) {
+      let requests = [SendRequest](repeating: SendRequest(out, tag: 1), count: window)
+      let start = now()
+      var left = count
+      while left > 0, await client.sendMany(requests).allSatisfy(\.isDone) { left -= window }
+      try await client.flush()
+      return now() - start
+    }.value
+    print("rate \(UInt64(count) * 1_000_000_000 / time) messages/s, \(Double(count * size) / Double(time)) GB/s")
+    try await client.close()
   default:
     print("messaging-peer: no command '\(command)'")
     exit(2)

@@ -72,6 +72,7 @@ public struct EndpointID: RawRepresentable, Hashable, Sendable, BitwiseCopyable 
   case callback(@Sendable (Completion) -> Void)
   case queue(CompletionQueue, UInt64)
   case batch(OperationBatch, Int)
+  case blocking(BlockingWait, Int)
 }
 
 /// One continuation for many operations.

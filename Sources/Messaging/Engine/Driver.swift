@@ -40,6 +40,15 @@ internal import Synchronization
   private let owner = Atomic<UInt>(0)
   private let isParked = Atomic<Bool>(true)
   private let guests = Atomic<Int>(0)
+  /// Threads that drive the worker for themselves, and whether the engine's thread waits for one of them.
+  private let drivers = Atomic<Int>(0)
+  private let engineWants = Atomic<Bool>(false)
+  /// A driving thread left something to do.
+  private let wantsLoop = Atomic<Bool>(false)
+  /// How long after the last drive the engine's thread leaves the worker to the next.
+  static let lease: UInt64 = 1_000_000
+  private var efdIsPaused = false
+  private var leaseTimer: LoopTimer?
   /// Nobody drives any more; what comes is refused by whoever brings it.
   let hasEnded = Atomic<Bool>(false)
 
@@ -54,6 +63,8 @@ internal import Synchronization
     var blocks = BlockPool()
     var operationCount: UInt64 = 0
     var polls: UInt64 = 0
+    /// When another thread drove the worker last; 0 for never or long ago.
+    var lastDrive: UInt64 = 0
     var nextLook: UInt64 = 0
     var idleSince: UInt64 = 0
     /// Endpoints that UCX is closing.
@@ -101,6 +112,7 @@ internal import Synchronization
   func start() throws(SystemError) {
     efdRegistration = try loop.register(efd, efdHandler, levelTriggered: true)
     deadlineTimer = LoopTimer(loop) { [unowned self] now in unsafe core.pointee.advance(to: now) }
+    leaseTimer = LoopTimer(loop) { _ in }
     safetyTimer = LoopTimer(loop) { [unowned self] _ in
       unsafe work.pointee.safetyWakes += 1
       resumeRoomWaiters(evenWithoutRoom: true)
@@ -115,6 +127,7 @@ internal import Synchronization
     efdRegistration = nil
     deadlineTimer = nil
     safetyTimer = nil
+    leaseTimer = nil
     finishClosing(atMost: 200_000_000)
     // SAFETY: nobody calls UCX with them again: `isShutDown` is looked at by every turn and submission.
     unsafe table.pointee.worker_destroy(worker)
@@ -151,6 +164,41 @@ internal import Synchronization
     guests.subtract(1, ordering: .relaxed)
     defer { release() }
     return body()
+  }
+
+  // MARK: Threads that drive for themselves
+
+  /// The lock for a thread that drives the worker; the engine's thread sleeps meanwhile, and a while longer.
+  func beginDriving() {
+    drivers.add(1, ordering: .sequentiallyConsistent)
+    acquire()
+  }
+
+  /// - Parameter isDone: Else the engine's thread goes on at once.
+  func endDriving(isDone: Bool) {
+    unsafe work.pointee.lastDrive = now()
+    let hasCallbacks = unsafe !work.pointee.callbacks.isEmpty
+    release()
+    drivers.subtract(1, ordering: .sequentiallyConsistent)
+    if !isDone || hasCallbacks {
+      wantsLoop.store(true, ordering: .sequentiallyConsistent)
+      loop.interrupt()
+    }
+  }
+
+  var engineWantsIn: Bool { engineWants.load(ordering: .relaxed) }
+
+  func yieldToEngine() {
+    release()
+    while engineWants.load(ordering: .relaxed) { sched_yield() }
+    acquire()
+  }
+
+  /// Whether the worker is left to others: they drive it now, or did a moment ago.
+  private var isLent: Bool {
+    if drivers.load(ordering: .relaxed) != 0 { return true }
+    let last = unsafe work.pointee.lastDrive
+    return unsafe last != 0 && !wantsLoop.load(ordering: .relaxed) && now() &- last < Self.lease && work.pointee.callbacks.isEmpty
   }
 
   @inline(never) private func letGuestsIn() {
@@ -214,8 +262,10 @@ internal import Synchronization
 
   func poll() -> CompanionAnswer {
     if unsafe work.pointee.isShutDown { return .wait }
+    if unsafe work.pointee.lastDrive != 0 || drivers.load(ordering: .relaxed) != 0, let answer = lend() { return answer }
     while true {
       if guests.load(ordering: .relaxed) != 0 { letGuestsIn() }
+      if drivers.load(ordering: .relaxed) != 0 { return .look }
       var isBusy = unsafe cucx_progress(table, worker) != 0
       if !submissions.isEmpty {
         submissions.drain { perform($0) }
@@ -243,6 +293,30 @@ internal import Synchronization
         return .wait
       }
     }
+  }
+
+  /// Leaves the worker to a thread that drives it, or takes it back. The descriptor is not watched meanwhile: it stays readable.
+  @inline(never) private func lend() -> CompanionAnswer? {
+    if isLent && !loop.hasWaitingWork {
+      if !efdIsPaused, let efdRegistration {
+        efdIsPaused = true
+        loop.setPaused(efdRegistration, true)
+      }
+      settle()
+      _ = runCallbacks()
+      armTimers()
+      leaseTimer?.set(after: .milliseconds(1))
+      return .wait
+    }
+    if drivers.load(ordering: .relaxed) == 0 {
+      unsafe work.pointee.lastDrive = 0
+      wantsLoop.store(false, ordering: .relaxed)
+      if efdIsPaused, let efdRegistration {
+        efdIsPaused = false
+        loop.setPaused(efdRegistration, false)
+      }
+    }
+    return nil
   }
 
   private enum Idleness { case spin, look, sleep }
@@ -280,6 +354,10 @@ internal import Synchronization
       release()
       return true
     }
+    if efdIsPaused {
+      release()
+      return true
+    }
     pace.willSleep()
     if pace.neverSleeps { return false }
     if unsafe cucx_arm(table, worker) != 0 { return false }
@@ -293,7 +371,11 @@ internal import Synchronization
   }
 
   func didWait() {
-    acquire()
+    if !tryAcquire() {
+      engineWants.store(true, ordering: .relaxed)
+      acquire()
+      engineWants.store(false, ordering: .relaxed)
+    }
     isParked.store(false, ordering: .relaxed)
     unsafe work.pointee.idleSince = 0
     unsafe work.pointee.nextLook = 0
@@ -350,6 +432,7 @@ internal import Synchronization
     case .callback(let callback): unsafe work.pointee.callbacks.append((callback, outcome))
     case .queue(let queue, let user): queue.push(user, outcome)
     case .batch(let batch, let index): batch.set(index, outcome)
+    case .blocking(let wait, let index): wait.set(index, outcome)
     }
   }
 }
