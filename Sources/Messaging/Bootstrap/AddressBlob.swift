@@ -1,3 +1,4 @@
+internal import CLinux
 internal import CausewayBase
 internal import CausewayCrypto
 internal import CausewayLinuxIO
