@@ -48,6 +48,8 @@ public protocol TurnEndHandler: AnyObject {
   /// ever without a companion.
   private let inboxFilled = Atomic<Bool>(false)
   private let looksBeforeSleep = Atomic<Bool>(false)
+  /// As `hasLocalWork`, for a companion that asks between any two polls.
+  private let localWorkFilled = Atomic<Bool>(false)
 
   private struct Inbox {
     var jobs: [UnownedJob] = []
@@ -170,6 +172,7 @@ public protocol TurnEndHandler: AnyObject {
   public func post(_ body: @escaping @Sendable () -> Void) {
     if isCurrent {
       localClosures.append(body)
+      localWorkFilled.store(true, ordering: .relaxed)
       return
     }
     let mustSignal = gate.withLock {
@@ -184,6 +187,7 @@ public protocol TurnEndHandler: AnyObject {
     let job = UnownedJob(job)
     if isCurrent {
       localJobs.append(job)
+      localWorkFilled.store(true, ordering: .relaxed)
       return
     }
     let mustSignal = gate.withLock {
@@ -356,7 +360,7 @@ public protocol TurnEndHandler: AnyObject {
   public func interrupt() { signal() }
 
   /// Whether jobs or closures wait for this loop: a companion that spins lets them run.
-  public var hasWaitingWork: Bool { hasLocalWork || inboxFilled.load(ordering: .relaxed) }
+  public var hasWaitingWork: Bool { localWorkFilled.load(ordering: .relaxed) || inboxFilled.load(ordering: .relaxed) }
 
   /// Readable when a turn has something to do, timers apart: for a program that runs the turns itself, with a companion's `turnOnce`.
   public var descriptor: CInt { epoll.rawValue }
@@ -395,6 +399,7 @@ public protocol TurnEndHandler: AnyObject {
       Self.empty(&runningJobs)
       rounds += 1
     }
+    localWorkFilled.store(hasLocalWork, ordering: .relaxed)
   }
 
   private func runTurnEnd() {

@@ -10,17 +10,17 @@ internal import Synchronization
 final class BlockingWait: @unchecked Sendable {
   private let left: Atomic<Int>
   private let isAsleep = Atomic<Bool>(false)
-  private let descriptor: CInt
+  /// Made for the sleep.
+  private var descriptor: CInt = -1
   private(set) var completion = Completion()
   private var completions: [Completion]
 
   init(count: Int = 1) {
     left = Atomic(count)
     completions = count == 1 ? [] : [Completion](repeating: Completion(), count: count)
-    descriptor = eventfd(0, CInt(EFD_CLOEXEC))
   }
 
-  deinit { _ = close(descriptor) }
+  deinit { if descriptor >= 0 { _ = close(descriptor) } }
 
   /// The owner of the driver's lock.
   func set(_ index: Int, _ completion: Completion) {
@@ -35,6 +35,12 @@ final class BlockingWait: @unchecked Sendable {
   var isDone: Bool { left.load(ordering: .acquiring) == 0 }
 
   func sleep() {
+    descriptor = eventfd(0, CInt(EFD_CLOEXEC))
+    if descriptor < 0 {
+      // No descriptor left: look now and then.
+      while !isDone { usleep(1000) }
+      return
+    }
     isAsleep.store(true, ordering: .sequentiallyConsistent)
     if left.load(ordering: .sequentiallyConsistent) == 0 { return }
     var counter: UInt64 = 0

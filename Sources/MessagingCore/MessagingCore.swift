@@ -50,6 +50,9 @@ public struct MessagingCore: ~Copyable, Sendable {
   /// Sends and receives under way.
   public var inFlight: Int { posted.receives.count + sending.sends.count }
 
+  /// Whether `nextEffect` has something; cheaper to ask between any two polls.
+  public var hasEffects: Bool { effects.count > 0 || overflow.count > 0 || firstListed != .none }
+
   /// The next thing to do, or nil. Control messages of a turn are put together here, so drain once a turn.
   public mutating func nextEffect() -> Effect? {
     if overflow.count > 0, let control = nextOverflow() { return control }

@@ -42,7 +42,7 @@ final class Ping: @unchecked Sendable {
   private let out: MessageBuffer
   private let back: MessageBuffer
   private var times: [UInt64]
-  private var index = -1000
+  private var index = -100 * tripsPerSample
   private var start: UInt64 = 0
   private var received: (@Sendable (Completion) -> Void)!
   private var sent: (@Sendable (Completion) -> Void)!
@@ -52,20 +52,22 @@ final class Ping: @unchecked Sendable {
     self.client = client
     out = MessageBuffer(count: size)
     back = MessageBuffer(count: size)
-    times = [UInt64](repeating: 0, count: count)
+    times = [UInt64](repeating: 0, count: max(1, count / tripsPerSample))
     received = { [unowned self] completion in
       guard completion.isDone else { return finish() }
-      let time = now()
-      if index >= 0 { times[index] = time - start }
       index += 1
-      if index == times.count { return finish() }
+      if index % tripsPerSample == 0 {
+        let time = now()
+        if index > 0 { times[index / tripsPerSample - 1] = time - start }
+        if index == times.count * tripsPerSample { return finish() }
+        start = time
+      }
       next()
     }
     sent = { _ in }
   }
 
   private func next() {
-    start = now()
     client.receive(into: back, tag: 2, completion: received)
     client.send(out, tag: 1, completion: sent)
   }

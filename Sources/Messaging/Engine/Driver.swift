@@ -394,13 +394,20 @@ internal import Synchronization
   // MARK: Effects
 
   @inline(__always) func settle() {
-    while let effect = unsafe core.pointee.nextEffect() { perform(effect) }
+    if unsafe core.pointee.hasEffects { performAll() }
     if unsafe !work.pointee.lost.isEmpty { tearDownLost() }
   }
 
+  @inline(never) private func performAll() { while let effect = unsafe core.pointee.nextEffect() { perform(effect) } }
+
   /// Runs what was completed to callbacks. Returns whether there were any.
-  func runCallbacks() -> Bool {
+  @inline(__always) func runCallbacks() -> Bool {
     if unsafe work.pointee.callbacks.isEmpty { return false }
+    callBack()
+    return true
+  }
+
+  @inline(never) private func callBack() {
     var rounds = 0
     while unsafe !work.pointee.callbacks.isEmpty && rounds < 16 {
       unsafe swap(&work.pointee.callbacks, &work.pointee.runningCallbacks)
@@ -414,7 +421,6 @@ internal import Synchronization
       rounds += 1
       settle()
     }
-    return true
   }
 
   /// Empties a slot's target without counting references.

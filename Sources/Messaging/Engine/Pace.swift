@@ -1,5 +1,6 @@
 internal import CUCX
 internal import Glibc
+internal import Synchronization
 
 /// How an engine waits for work.
 public enum ProgressMode: Equatable, Sendable {
@@ -22,7 +23,8 @@ final class Pace {
   let isManual: Bool
   private let most: UInt64
   /// Nanoseconds without work before a sleep.
-  private(set) var budget: UInt64
+  // An atomic only because a field of a class is checked for exclusive access at each look.
+  private let current: Atomic<UInt64>
   private var involuntarySwitches: Int64 = 0
   /// Of the present window: spins that ended in a sleep, and those of them during which the thread was pushed off its core.
   private var sleeps = 0
@@ -44,7 +46,12 @@ final class Pace {
       neverSleeps = true
     }
     isManual = mode == .manual
-    budget = most
+    current = Atomic(most)
+  }
+
+  @inline(__always) private(set) var budget: UInt64 {
+    get { current.load(ordering: .relaxed) }
+    set { current.store(newValue, ordering: .relaxed) }
   }
 
   /// Before each sleep. A thread that is pushed off its core while it spins in vain shares that core with somebody who has better use
