@@ -89,7 +89,9 @@ final class ClientCore: LinkOwner, Closable, @unchecked Sendable {
   }
   typealias Completion = @Sendable (ConnectionID?, MessagingError?) -> Void
 
-  private unowned let engine: Engine
+  // Whoever uses a client holds its engine; at the end of both there is none to come back to.
+  private weak var engine: Engine?
+  private let registry: Registry
   private let driver: Driver
   private let mailbox: MailboxID
   private var key: MessagingKey?
@@ -102,6 +104,7 @@ final class ClientCore: LinkOwner, Closable, @unchecked Sendable {
 
   init(_ engine: Engine, _ mailbox: MailboxID) {
     self.engine = engine
+    registry = engine.registry
     driver = engine.driver
     self.mailbox = mailbox
     let driver = driver
@@ -110,7 +113,7 @@ final class ClientCore: LinkOwner, Closable, @unchecked Sendable {
   }
 
   func connect(_ target: Target, _ key: MessagingKey?, _ deadline: Instant, _ completion: @escaping Completion) {
-    if hasEnded || wasUsed {
+    guard !hasEnded, !wasUsed, let engine else {
       let cause = hasEnded ? "the client was closed; make another one" : "a client connects once; make another one"
       return completion(nil, MessagingError(.closed, "connect", cause: cause))
     }
@@ -156,6 +159,7 @@ final class ClientCore: LinkOwner, Closable, @unchecked Sendable {
         }
       fail(MessagingError(code, subject, cause: error.description))
     case .success(let descriptor):
+      guard let engine else { return }
       do throws(SystemError) {
         link = try Link(
           descriptor, .client(expected: server), subject: subject, engine: engine, mailbox: mailbox, key: key, owner: self,
@@ -206,6 +210,6 @@ final class ClientCore: LinkOwner, Closable, @unchecked Sendable {
       driver.settle()
     }
     fail(MessagingError(.closed, "connect", cause: "the client was closed"))
-    engine.registry.remove(self)
+    registry.remove(self)
   }
 }

@@ -96,8 +96,9 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
   let isClosed = Atomic<Bool>(false)
   let stream: AsyncStream<Endpoint>
   private let accepted: AsyncStream<Endpoint>.Continuation
-  // The engine owns us by its registry.
-  private unowned let engine: Engine
+  // Whoever uses a server holds its engine; at the end of both there is none to come back to.
+  private weak var engine: Engine?
+  private let registry: Registry
   private let driver: Driver
   private let mailbox: MailboxID
   private let id = ServerID.random()
@@ -108,6 +109,7 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
 
   init(_ engine: Engine, _ mailbox: MailboxID) {
     self.engine = engine
+    registry = engine.registry
     driver = engine.driver
     self.mailbox = mailbox
     (stream, accepted) = AsyncStream.makeStream(of: Endpoint.self)
@@ -134,7 +136,7 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
   }
 
   func listenAddress(_ tcp: Bool, _ key: MessagingKey?) -> Result<[UInt8], MessagingError> {
-    if hasEnded { return .failure(Completion(.closed).error("listenAddress")) }
+    guard !hasEnded, let engine else { return .failure(Completion(.closed).error("listenAddress")) }
     let name = "causeway-messaging-" + id.bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     guard let local = SocketAddress.abstract(name) else { return .failure(MessagingError(.addressUnavailable, "listenAddress")) }
     if case .failure(let error) = open(local, key, "listenAddress") { return .failure(error) }
@@ -166,6 +168,7 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
   }
 
   private func accept(_ descriptor: consuming FileDescriptor, _ peer: SocketAddress, _ key: MessagingKey?) {
+    guard let engine else { return }
     let host = peer.family == .unix ? "unix" : peer.host
     let subject = peer.family == .unix ? "client on this host" : "\(peer)"
     if strangers.count >= Self.strangerLimit { strangers[0].link.close() }
@@ -185,7 +188,7 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
 
   func linkWasEstablished(_ link: Link) {
     strangers.removeAll { $0.link === link }
-    guard let connection = link.connection else { return }
+    guard let connection = link.connection, let engine else { return }
     links[ObjectIdentifier(link)] = link
     let endpoint = Endpoint(link, connection, engine: engine, mailbox: mailbox, remoteAddress: link.subject)
     link.endpoint = endpoint
@@ -213,6 +216,6 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
       driver.settle()
     }
     accepted.finish()
-    engine.registry.remove(self)
+    registry.remove(self)
   }
 }

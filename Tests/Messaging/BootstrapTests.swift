@@ -145,9 +145,10 @@ struct BootstrapTests {
     #expect(
       await code { try await Client(on: engine).connect(to: "127.0.0.1", port: silent.port, timeout: .milliseconds(50)) }
         == .deadlineExceeded)
-    let port = silent.port
     silent.close()
-    #expect(await code { try await Client(on: engine).connect(to: "127.0.0.1", port: port) } == .notConnected)
+    let deaf = try SilentListener(listens: false)
+    #expect(await code { try await Client(on: engine).connect(to: "127.0.0.1", port: deaf.port) } == .notConnected)
+    deaf.close()
     engine.shutdown()
   }
 

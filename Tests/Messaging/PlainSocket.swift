@@ -31,12 +31,12 @@ final class PlainSocket {
   }
 }
 
-/// Accepts nobody and says nothing.
+/// Accepts nobody and says nothing; or does not even listen, and keeps the port from others.
 final class SilentListener {
   let port: UInt16
   private let descriptor: CInt
 
-  init() throws {
+  init(listens: Bool = true) throws {
     let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
     self.descriptor = descriptor
     var address = loopback(0)
@@ -44,7 +44,7 @@ final class SilentListener {
     let bound = unsafe withUnsafePointer(to: &address) { pointer in
       unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe bind(descriptor, $0, size) }
     }
-    if bound != 0 || listen(descriptor, 16) != 0 { throw Failed(errno) }
+    if bound != 0 || (listens && listen(descriptor, 16) != 0) { throw Failed(errno) }
     var length = size
     unsafe withUnsafeMutablePointer(to: &address) { pointer in
       unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe _ = getsockname(descriptor, $0, &length) }
