@@ -32,10 +32,14 @@ func library(_ name: String, pkgConfig: String, apt: String) -> Target {
 
 let package = Package(
   name: "causeway",
-  products: [.executable(name: "causeway", targets: ["causeway"])],
+  products: [
+    .executable(name: "causeway", targets: ["causeway"]),
+    .library(name: "CausewayMessaging", targets: ["CausewayMessaging"]),
+  ],
   targets: [
     // C
     .target(name: "CLinux", path: "Sources/C/CLinux"),
+    .target(name: "CUCX", path: "Sources/C/CUCX"),
     library("COpenSSL", pkgConfig: "openssl", apt: "libssl-dev"),
     library("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     library("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
@@ -52,6 +56,7 @@ let package = Package(
     room("TunnelCore", ["CausewayBase", "CausewayWire", "CausewayCrypto"]),
     room("RelayCore", ["CausewayBase", "CausewayWire", "CausewayTunnelCore"]),
     room("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
+    room("MessagingCore", ["CausewayBase"]),
     // Parts
     room("Scraping", ["CausewayBase", "CausewayWire", "CausewayLinuxIO"]),
     room("Lanes", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayLinuxIO"]),
@@ -67,6 +72,7 @@ let package = Package(
         "CLinux", "CSQLite", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayRelayCore", "CausewayLinuxIO",
         "CausewayLanes", "CausewayScraping", "CausewayTelemetry", "CausewaySupport",
       ]),
+    room("Messaging", ["CLinux", "CUCX", "CausewayBase", "CausewayCrypto", "CausewayMessagingCore", "CausewayLinuxIO"]),
     room(
       "BondSimulation",
       [
@@ -91,6 +97,8 @@ let package = Package(
       name: "link-emulator",
       dependencies: ["CPacketSocket", "CausewayBase", "CausewaySimulation", "CausewaySupport", "CausewayLinuxIO"],
       path: "Tests/LinkEmulator", swiftSettings: settings),
+    .executableTarget(
+      name: "messaging-peer", dependencies: ["CausewayMessaging"], path: "Tests/MessagingPeer", swiftSettings: settings),
     // Tests, one folder for each module
     .target(
       name: "CausewayLoopTesting", dependencies: ["CausewayBase", "CausewayLinuxIO"], path: "Tests/LoopTesting", swiftSettings: settings),
@@ -117,8 +125,10 @@ let package = Package(
         "CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore",
         "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting",
       ]),
+    tests("Messaging", ["messaging-peer", "CUCX", "CausewayBase", "CausewayMessagingCore", "CausewayLinuxIO"]),
     tests("Paths", ["CausewayBase"]),
     tests("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
+    tests("MessagingCore", ["CausewayBase"]),
     tests(
       "BondSimulation", ["CausewayBase", "CausewayWire", "CausewayPaths", "CausewayBondCore", "CausewaySimulation", "CausewaySupport"]),
     tests(

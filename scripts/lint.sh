@@ -12,7 +12,7 @@ rule() {  # rule SENTENCE MATCHES: fails with the sentence when there are matche
   printf 'lint: %s\n%s\n' "$1" "$2" >&2
   failed=1
 }
-cores=$(ls -d Sources/Base Sources/Wire Sources/TunnelCore Sources/RelayCore Sources/Paths Sources/BondCore 2>/dev/null || true)
+cores=$(ls -d Sources/Base Sources/Wire Sources/TunnelCore Sources/RelayCore Sources/Paths Sources/BondCore Sources/MessagingCore 2>/dev/null || true)
 rule "a core imports no system module" \
   "$(grep -rnE '^((public|package|internal) )?import (Glibc|Foundation|FoundationEssentials|Dispatch|C[A-Z][A-Za-z]+)$' $cores | grep -vE 'import Causeway' || true)"
 rule "a core reads no clock and awaits nothing" \

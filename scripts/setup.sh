@@ -12,6 +12,7 @@ pkg-config|cmd:pkg-config|lets SwiftPM find the C libraries
 libssl-dev|pc:openssl|TLS and ciphers
 libsqlite3-dev|pc:sqlite3|the relay's accounts
 libyaml-dev|pc:yaml-0.1|configuration files
+libucx-dev|file:/usr/include/ucp/api/ucp.h|headers of OpenUCX, which is loaded at run time
 binutils|cmd:strip|strips the shipped binary
 LIST
     ;;
@@ -43,6 +44,7 @@ wireguard-tools|cmd:wg|configures it, makes keys
 iperf3|cmd:iperf3|load through a bond
 iputils-ping|cmd:ping|echoes through a bond
 strace|cmd:strace|counts system calls of packet threads
+libucx0|file:/usr/lib/x86_64-linux-gnu/libucp.so.0|messages between processes
 LIST
     ;;
     bench) cat <<'LIST'
@@ -53,6 +55,7 @@ curl|cmd:curl|bulk transfers
 openssl|cmd:openssl|certificates for TLS between hops
 openssh-client|cmd:ssh|the peer ssh -R
 openssh-server|cmd:sshd|the peer ssh -R, as our own process on a high port
+ucx-utils|cmd:ucx_perftest|raw UCX, to compare messages with
 LIST
     ;;
     bench-bond) packages demo-bond; cat <<'LIST'

@@ -34,7 +34,7 @@ public protocol TurnEndHandler: AnyObject {
 /// closures and jobs of this thread, turn-end handlers. A warm turn allocates nothing of its own.
 // @unchecked Sendable: `inbox` is behind `gate`, the wake-up descriptor is written by anyone and read by the loop, everything
 // else belongs to the thread inside `run`, which `preconditionOnLoop` checks.
-public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
+@safe public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
   /// Events taken from the kernel in one turn.
   public static let eventsPerTurn = 256
 
@@ -44,6 +44,12 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   private let gate = Gate()
   private var inbox = Inbox()
   private let thread = Atomic<UInt>(0)
+  /// Whether the inbox holds something, and whether the loop looks at that before it sleeps: only then needs nobody wake it. False for
+  /// ever without a companion.
+  private let inboxFilled = Atomic<Bool>(false)
+  private let looksBeforeSleep = Atomic<Bool>(false)
+  /// As `hasLocalWork`, for a companion that asks between any two polls.
+  private let localWorkFilled = Atomic<Bool>(false)
 
   private struct Inbox {
     var jobs: [UnownedJob] = []
@@ -68,6 +74,10 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   private var timers = TimerHeap()
   private var dueTimers: [LoopTimer] = []
   private var stopping = false
+  private var companion: (any LoopCompanion)?
+  /// What jobs are told to run on; nil for the loop itself.
+  private var jobExecutor: UnownedTaskExecutor?
+  private var events = [shim_event](repeating: shim_event(), count: EventLoop.eventsPerTurn)
   let tlsBuffers = TLSBufferPool()
   /// The time at the start of this turn's work.
   public private(set) var now: Instant
@@ -162,6 +172,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   public func post(_ body: @escaping @Sendable () -> Void) {
     if isCurrent {
       localClosures.append(body)
+      localWorkFilled.store(true, ordering: .relaxed)
       return
     }
     let mustSignal = gate.withLock {
@@ -169,13 +180,14 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
       defer { inbox.signalled = true }
       return !inbox.signalled
     }
-    if mustSignal { signal() }
+    if mustSignal { wake() }
   }
 
   public func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
     if isCurrent {
       localJobs.append(job)
+      localWorkFilled.store(true, ordering: .relaxed)
       return
     }
     let mustSignal = gate.withLock {
@@ -183,7 +195,13 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
       defer { inbox.signalled = true }
       return !inbox.signalled
     }
-    if mustSignal { signal() }
+    if mustSignal { wake() }
+  }
+
+  /// Sequentially consistent on both sides: either the loop's last look before its sleep finds the inbox filled, or we see it asleep.
+  private func wake() {
+    inboxFilled.store(true, ordering: .sequentiallyConsistent)
+    if !looksBeforeSleep.load(ordering: .sequentiallyConsistent) { signal() }
   }
 
   private func signal() {
@@ -214,8 +232,13 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     precondition(thread.exchange(UInt(pthread_self()), ordering: .acquiringAndReleasing) == 0, "an event loop runs on one thread at a time")
     stopping = false
     now = Instant(nanoseconds: shim_now_ns())
-    var events = [shim_event](repeating: shim_event(), count: Self.eventsPerTurn)
-    while !stopping { turn(&events) }
+    if let companion {
+      looksBeforeSleep.store(true, ordering: .sequentiallyConsistent)
+      while !stopping { turn(with: companion, mayWait: true) }
+      looksBeforeSleep.store(false, ordering: .sequentiallyConsistent)
+    } else {
+      while !stopping { turn(mayWait: true) }
+    }
     finishTurns()
     thread.store(0, ordering: .releasing)
   }
@@ -223,17 +246,19 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   /// Ends `run()` after the present turn, from any thread. Before `run()` it ends that one after its first turn.
   public func stop() {
     gate.withLock { inbox.stopRequested = true }
+    inboxFilled.store(true, ordering: .sequentiallyConsistent)
     signal()
   }
 
-  private func turn(_ events: inout [shim_event]) {
-    let count = wait(&events)
+  private func turn(mayWait: Bool) {
+    let count = wait(mayWait)
     now = Instant(nanoseconds: shim_now_ns())
     // Those who asked in the last turn; who asks during this one waits for the next, behind fresh events.
     swap(&soon, &runningSoon)
     for index in 0..<count {
       let event = events[index]
       if event.slot == .max {
+        clearWakeup()
         drainInbox()
         continue
       }
@@ -248,9 +273,9 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     if !turnEnd.isEmpty { runTurnEnd() }
   }
 
-  private func wait(_ events: inout [shim_event]) -> Int {
+  private func wait(_ mayWait: Bool) -> Int {
     let timeout: CInt
-    if !soon.isEmpty || hasLocalWork || !turnEnd.isEmpty {
+    if !mayWait || !soon.isEmpty || hasLocalWork || !turnEnd.isEmpty {
       timeout = 0
     } else if let deadline = timers.nextDeadline {
       let current = shim_now_ns()
@@ -259,14 +284,38 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     } else {
       timeout = -1
     }
+    if let companion { return wait(timeout, with: companion) }
     // SAFETY: the array holds `eventsPerTurn` elements. An interrupted wait is a turn without events.
     return Int(max(0, unsafe shim_epoll_wait(epoll.rawValue, &events, CInt(Self.eventsPerTurn), timeout)))
   }
 
-  private func drainInbox() {
+  /// The companion is told of every sleep, and whoever fills the inbox during one wakes us.
+  private func wait(_ timeout: CInt, with companion: any LoopCompanion) -> Int {
+    var timeout = timeout
+    let sleeps = timeout != 0 && companion.willWait()
+    if sleeps {
+      looksBeforeSleep.store(false, ordering: .sequentiallyConsistent)
+      if inboxFilled.load(ordering: .sequentiallyConsistent) { timeout = 0 }
+    } else {
+      timeout = 0
+    }
+    // SAFETY: as above.
+    let count = Int(max(0, unsafe shim_epoll_wait(epoll.rawValue, &events, CInt(Self.eventsPerTurn), timeout)))
+    if sleeps {
+      looksBeforeSleep.store(true, ordering: .relaxed)
+      companion.didWait()
+    }
+    return count
+  }
+
+  private func clearWakeup() {
     var counter: UInt64 = 0
     // SAFETY: 8 bytes into a local of 8 bytes.
     unsafe _ = read(wakeup.rawValue, &counter, 8)
+  }
+
+  private func drainInbox() {
+    inboxFilled.store(false, ordering: .relaxed)
     gate.withLock { swap(&inbox, &inboxTwin) }
     if inboxTwin.stopRequested { stopping = true }
     for closure in inboxTwin.closures { closure() }
@@ -279,7 +328,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
   private func run(_ job: UnownedJob) {
     // SAFETY: every job is run once, by the executor it was enqueued on.
-    unsafe job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+    unsafe job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: jobExecutor ?? asUnownedTaskExecutor())
   }
 
   private func fireTimers() {
@@ -288,6 +337,52 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     while let timer = timers.popDue(now) { dueTimers.append(timer) }
     for timer in dueTimers { timer.fireIfDue(now) }
     Self.empty(&dueTimers)
+  }
+
+  // MARK: Companion
+
+  /// Gives the loop somebody to poll, before it runs.
+  public func attach(_ companion: any LoopCompanion) {
+    preconditionOnLoop()
+    self.companion = companion
+  }
+
+  /// Jobs run in the name of `executor`, which hands its own to this loop and lives as long as jobs come. Before the first job.
+  public func setJobExecutor(_ executor: UnownedTaskExecutor) { unsafe jobExecutor = executor }
+
+  /// The circle between loop and companion ends here, after the loop's last turn.
+  public func detachCompanion() {
+    preconditionOnLoop()
+    companion = nil
+  }
+
+  /// Ends a sleep, from any thread.
+  public func interrupt() { signal() }
+
+  /// Whether jobs or closures wait for this loop: a companion that spins lets them run.
+  public var hasWaitingWork: Bool { localWorkFilled.load(ordering: .relaxed) || inboxFilled.load(ordering: .relaxed) }
+
+  /// Readable when a turn has something to do, timers apart: for a program that runs the turns itself, with a companion's `turnOnce`.
+  public var descriptor: CInt { epoll.rawValue }
+
+  /// One turn without waiting, on a thread that becomes the loop's for so long; inside a turn nothing.
+  public func turnOnce() {
+    if isCurrent { return }
+    precondition(thread.exchange(UInt(pthread_self()), ordering: .acquiringAndReleasing) == 0, "an event loop runs on one thread at a time")
+    if let companion { turn(with: companion, mayWait: false) } else { turn(mayWait: false) }
+    thread.store(0, ordering: .releasing)
+  }
+
+  private func turn(with companion: any LoopCompanion, mayWait: Bool) {
+    let answer = companion.poll()
+    if inboxFilled.load(ordering: .relaxed) { drainInbox() }
+    switch answer {
+    case .runWork:
+      runLocalWork()
+      if !turnEnd.isEmpty { runTurnEnd() }
+    case .look: turn(mayWait: false)
+    case .wait: turn(mayWait: mayWait)
+    }
   }
 
   private var hasLocalWork: Bool { !localJobs.isEmpty || !localClosures.isEmpty }
@@ -304,6 +399,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
       Self.empty(&runningJobs)
       rounds += 1
     }
+    localWorkFilled.store(hasLocalWork, ordering: .relaxed)
   }
 
   private func runTurnEnd() {
@@ -320,6 +416,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   private func finishTurns() {
     var rounds = 0
     repeat {
+      clearWakeup()
       drainInbox()
       runLocalWork()
       runTurnEnd()

@@ -45,6 +45,12 @@ public struct SocketAddress: Hashable, Sendable {
     return SocketAddress(family: .unix, port: 0, path: path)
   }
 
+  /// A name in the abstract namespace of unix(7), seen on this host and in this network namespace only; no file, no permissions.
+  public static func abstract(_ name: String) -> SocketAddress? {
+    guard !name.isEmpty, name.utf8.count < pathByteLimit, !name.utf8.contains(0) else { return nil }
+    return SocketAddress(family: .unix, port: 0, path: "\0" + name)
+  }
+
   public static func loopback4(port: UInt16) -> SocketAddress { ipv4(0x7F00_0001, port: port) }
   public static func loopback6(port: UInt16) -> SocketAddress { ipv6(high: 0, low: 1, port: port) }
   /// 0.0.0.0 and ::, to listen on every interface.

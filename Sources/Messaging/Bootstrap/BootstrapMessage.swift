@@ -1,0 +1,263 @@
+internal import CausewayBase
+internal import CausewayCrypto
+internal import CausewayMessagingCore
+
+/// What two sides say to each other on the bootstrap socket, each in a frame: length of what follows (32 bits, big-endian), kind
+/// (8 bits), fields. Byte strings begin with their length (16 bits).
+///
+/// ```
+/// client                                    server
+///   │ hello      versions, nonce ────────────► │  another version: refusal
+///   │ ◄──────────── versions, nonce  challenge │
+///   │ proof      MAC, connection, address ───► │  a wrong MAC: refusal
+///   │ ◄──────── MAC, connection, address  welcome
+///   │ … both keep it open: its end is the peer's end; goodbye before it says that it was meant …
+/// ```
+enum BootstrapMessage: Equatable {
+  case hello(Hello)
+  case challenge(Challenge)
+  case proof(Introduction)
+  case welcome(Introduction)
+  case refusal(Refusal)
+  case goodbye
+
+  static let protocolVersion: UInt16 = 1
+  static let magic: UInt64 = 0x6377_6d73_6731_0d0a  // "cwmsg1\r\n": no text protocol begins with a length and this
+  /// Bytes of a frame behind its length, at most; and of all that a side without proof may send.
+  static let frameLimit = 8 << 10
+  static let nonceByteCount = 32
+  static let addressLimit = 6 << 10
+
+  struct Version: Equatable {
+    var proto: UInt16
+    var ucxMajor: UInt16
+    var ucxMinor: UInt16
+    var ucxPatch: UInt16
+    var path: String
+
+    func fits(_ other: Version) -> Bool { proto == other.proto && ucxMajor == other.ucxMajor && ucxMinor == other.ucxMinor }
+    var text: String { "protocol \(proto), UCX \(ucxMajor).\(ucxMinor).\(ucxPatch) at \(path)" }
+  }
+
+  struct Hello: Equatable {
+    var version: Version
+    var nonce: [UInt8]
+    /// The server that is meant, when an address blob names it; else zeros.
+    var server: [UInt8]
+    var hasKey: Bool
+  }
+
+  struct Challenge: Equatable {
+    var version: Version
+    var nonce: [UInt8]
+    var wantsKey: Bool
+  }
+
+  struct Introduction: Equatable {
+    var code: [UInt8]
+    var connection: ConnectionAddress
+    var worker: [UInt8]
+  }
+
+  struct Refusal: Equatable {
+    var code: MessagingError.Code
+    var text: String
+  }
+
+  // MARK: Writing
+
+  func encode(into buffer: ByteBuffer) {
+    let body = ByteBuffer()
+    switch self {
+    case .hello(let hello):
+      body.append(1)
+      body.appendBigEndian(Self.magic)
+      Self.append(hello.version, body)
+      Self.append(hello.nonce, body)
+      Self.append(hello.server, body)
+      body.append(hello.hasKey ? 1 : 0)
+    case .challenge(let challenge):
+      body.append(2)
+      Self.append(challenge.version, body)
+      Self.append(challenge.nonce, body)
+      body.append(challenge.wantsKey ? 1 : 0)
+    case .proof(let introduction):
+      body.append(3)
+      Self.append(introduction, body)
+    case .welcome(let introduction):
+      body.append(4)
+      Self.append(introduction, body)
+    case .refusal(let refusal):
+      body.append(5)
+      body.appendBigEndian(UInt32(bitPattern: refusal.code.rawValue))
+      Self.append(Array(refusal.text.utf8.prefix(2048)), body)
+    case .goodbye: body.append(6)
+    }
+    buffer.appendBigEndian(UInt32(body.count))
+    buffer.append(body)
+  }
+
+  private static func append(_ bytes: [UInt8], _ body: ByteBuffer) {
+    body.appendBigEndian(UInt16(bytes.count))
+    body.append(bytes.span)
+  }
+
+  private static func append(_ version: Version, _ body: ByteBuffer) {
+    for number in [version.proto, version.ucxMajor, version.ucxMinor, version.ucxPatch] { body.appendBigEndian(number) }
+    append(Array(version.path.utf8.prefix(1024)), body)
+  }
+
+  private static func append(_ introduction: Introduction, _ body: ByteBuffer) {
+    append(introduction.code, body)
+    body.appendBigEndian(introduction.connection.identifier)
+    body.appendBigEndian(introduction.connection.check)
+    body.appendBigEndian(introduction.connection.grant)
+    append(introduction.worker, body)
+  }
+
+  // MARK: Reading
+
+  enum Parsed: Equatable {
+    /// More bytes are needed.
+    case incomplete
+    /// A message, and the bytes it took.
+    case message(BootstrapMessage, byteCount: Int)
+    /// No messaging peer speaks like this.
+    case garbage
+  }
+
+  static func parse(_ bytes: Span<UInt8>) -> Parsed {
+    guard bytes.count >= 4 else { return .incomplete }
+    var length = 0
+    for index in 0..<4 { length = length << 8 | Int(bytes[index]) }
+    guard length >= 1, length <= frameLimit else { return .garbage }
+    guard bytes.count >= 4 + length else { return .incomplete }
+    var reader = Reader(offset: 4, end: 4 + length)
+    guard let message = read(bytes, &reader), reader.offset == reader.end else { return .garbage }
+    return .message(message, byteCount: 4 + length)
+  }
+
+  private struct Reader {
+    var offset: Int
+    let end: Int
+
+    mutating func integer<T: FixedWidthInteger & UnsignedInteger>(_ bytes: Span<UInt8>) -> T? {
+      guard end - offset >= MemoryLayout<T>.size else { return nil }
+      var value: T = 0
+      for _ in 0..<MemoryLayout<T>.size {
+        value = value &<< 8 | T(bytes[offset])
+        offset += 1
+      }
+      return value
+    }
+
+    mutating func string(_ bytes: Span<UInt8>, atMost limit: Int) -> [UInt8]? {
+      guard let count: UInt16 = integer(bytes), count <= limit, end - offset >= count else { return nil }
+      var result: [UInt8] = []
+      result.reserveCapacity(Int(count))
+      for index in offset..<offset + Int(count) { result.append(bytes[index]) }
+      offset += Int(count)
+      return result
+    }
+
+    mutating func version(_ bytes: Span<UInt8>) -> Version? {
+      guard let proto: UInt16 = integer(bytes), let major: UInt16 = integer(bytes), let minor: UInt16 = integer(bytes),
+        let patch: UInt16 = integer(bytes), let path = string(bytes, atMost: 1024)
+      else { return nil }
+      return Version(proto: proto, ucxMajor: major, ucxMinor: minor, ucxPatch: patch, path: printable(path))
+    }
+
+    mutating func introduction(_ bytes: Span<UInt8>) -> Introduction? {
+      guard let code = string(bytes, atMost: HMACSHA256.byteCount), let identifier: UInt32 = integer(bytes),
+        let check: UInt16 = integer(bytes), let grant: UInt32 = integer(bytes), let worker = string(bytes, atMost: addressLimit),
+        !worker.isEmpty
+      else { return nil }
+      return Introduction(
+        code: code, connection: ConnectionAddress(identifier: identifier, check: check, grant: grant), worker: worker)
+    }
+
+    mutating func flag(_ bytes: Span<UInt8>) -> Bool? {
+      guard let value: UInt8 = integer(bytes), value <= 1 else { return nil }
+      return value == 1
+    }
+  }
+
+  private static func read(_ bytes: Span<UInt8>, _ reader: inout Reader) -> BootstrapMessage? {
+    guard let kind: UInt8 = reader.integer(bytes) else { return nil }
+    switch kind {
+    case 1:
+      guard let magic: UInt64 = reader.integer(bytes), magic == Self.magic, let version = reader.version(bytes),
+        let nonce = reader.string(bytes, atMost: nonceByteCount), nonce.count == nonceByteCount,
+        let server = reader.string(bytes, atMost: ServerID.byteCount), server.count == ServerID.byteCount,
+        let hasKey = reader.flag(bytes)
+      else { return nil }
+      return .hello(Hello(version: version, nonce: nonce, server: server, hasKey: hasKey))
+    case 2:
+      guard let version = reader.version(bytes), let nonce = reader.string(bytes, atMost: nonceByteCount), nonce.count == nonceByteCount,
+        let wantsKey = reader.flag(bytes)
+      else { return nil }
+      return .challenge(Challenge(version: version, nonce: nonce, wantsKey: wantsKey))
+    case 3: return reader.introduction(bytes).map { .proof($0) }
+    case 4: return reader.introduction(bytes).map { .welcome($0) }
+    case 5:
+      guard let code: UInt32 = reader.integer(bytes), let text = reader.string(bytes, atMost: 2048) else { return nil }
+      return .refusal(Refusal(code: MessagingError.Code(rawValue: Int32(bitPattern: code)), text: printable(text)))
+    case 6: return .goodbye
+    default: return nil
+    }
+  }
+
+  /// A peer's text on one line, without control characters.
+  private static func printable(_ bytes: [UInt8]) -> String {
+    String(decoding: bytes.map { $0 < 0x20 || $0 == 0x7F ? 0x3F : $0 }, as: UTF8.self)
+  }
+}
+
+/// A server's own random name.
+struct ServerID: Equatable, Sendable {
+  static let byteCount = 16
+  static let none = ServerID(bytes: [UInt8](repeating: 0, count: byteCount))
+  let bytes: [UInt8]
+
+  static func random() -> ServerID {
+    let bytes = SecureRandom.bytes(InlineArray<16, UInt8>.self)
+    return ServerID(bytes: bytes.indices.map { bytes[$0] })
+  }
+}
+
+/// The proof that a side knows the key, over everything that was said.
+struct Transcript {
+  var client: BootstrapMessage.Hello
+  var server: BootstrapMessage.Challenge
+
+  enum Role: UInt8 {
+    case client = 1
+    case server = 2
+  }
+
+  /// HMAC-SHA256 over the label, the role, both versions, both nonces, both worker addresses and both connection ids. The client, who
+  /// proves first, knows nothing of the server's yet: an empty address and zeros stand for them.
+  func code(_ key: MessagingKey, _ role: Role, client: BootstrapMessage.Introduction, server: BootstrapMessage.Introduction?) -> [UInt8] {
+    let text = ByteBuffer()
+    text.append("causeway messaging 1")
+    text.append(role.rawValue)
+    for version in [self.client.version, self.server.version] {
+      for number in [version.proto, version.ucxMajor, version.ucxMinor, version.ucxPatch] { text.appendBigEndian(number) }
+    }
+    text.append(self.client.nonce.span)
+    text.append(self.server.nonce.span)
+    text.append(self.client.server.span)
+    for introduction in [client, server] {
+      let worker = introduction?.worker ?? []
+      text.appendBigEndian(UInt32(worker.count))
+      text.append(worker.span)
+      text.appendBigEndian(introduction?.connection.identifier ?? 0)
+      text.appendBigEndian(introduction?.connection.check ?? 0)
+      text.appendBigEndian(introduction?.connection.grant ?? 0)
+    }
+    let code = HMACSHA256.authenticate(text.bytes, key: key.secret)
+    return code.indices.map { code[$0] }
+  }
+
+  static func isSame(_ one: [UInt8], _ other: [UInt8]) -> Bool { constantTimeEqual(one.span, other.span) }
+}

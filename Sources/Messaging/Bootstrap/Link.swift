@@ -1,0 +1,285 @@
+internal import CausewayBase
+internal import CausewayCrypto
+internal import CausewayLinuxIO
+internal import CausewayMessagingCore
+internal import Glibc
+
+/// Who has links: a server or a client. The engine's thread only.
+protocol LinkOwner: AnyObject {
+  /// The handshake is over; `link.connection` may be used.
+  func linkWasEstablished(_ link: Link)
+  /// It ended: before or after that. Told once.
+  func linkEnded(_ link: Link, _ error: MessagingError)
+}
+
+/// One bootstrap socket: the handshake, and then the watch over the peer. The engine's thread only.
+// @unchecked Sendable: see above.
+final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
+  enum Role {
+    case client(expected: ServerID)
+    case server(ServerID)
+  }
+  private enum State { case awaitingHello, awaitingProof, awaitingChallenge, awaitingWelcome, established, ended }
+
+  static let handshakeLimit = Duration.seconds(5)
+
+  let engine: Engine
+  /// What errors call it.
+  let subject: String
+  private(set) var connection: ConnectionID?
+  /// The public object of an established one.
+  var endpoint: Endpoint?
+  private let stream: TCPStream
+  private let role: Role
+  private let key: MessagingKey?
+  private let mailbox: MailboxID
+  private weak var owner: (any LinkOwner)?
+  private var state: State
+  private let input = ByteBuffer()
+  private let output = ByteBuffer()
+  private var hello: BootstrapMessage.Hello?
+  private var challenge: BootstrapMessage.Challenge?
+  private var ours: BootstrapMessage.Introduction?
+  private var timer: LoopTimer?
+
+  private var driver: Driver { engine.driver }
+  var isEstablished: Bool { state == .established }
+
+  init(
+    _ descriptor: consuming FileDescriptor, _ role: Role, subject: String, engine: Engine, mailbox: MailboxID, key: MessagingKey?,
+    owner: any LinkOwner, deadline: Instant
+  ) throws(SystemError) {
+    self.engine = engine
+    self.subject = subject
+    self.role = role
+    self.key = key
+    self.mailbox = mailbox
+    self.owner = owner
+    if case .client = role { state = .awaitingChallenge } else { state = .awaitingHello }
+    stream = try TCPStream(adopting: descriptor, on: engine.driver.loop)
+    stream.owner = self
+    let timer = LoopTimer(engine.driver.loop) { [unowned self] _ in
+      end(MessagingError(.deadlineExceeded, subject, cause: "the handshake was not over in time"))
+    }
+    timer.set(at: deadline)
+    self.timer = timer
+    if case .client(let expected) = role { greet(expected) }
+  }
+
+  private func greet(_ server: ServerID) {
+    let hello = BootstrapMessage.Hello(version: version, nonce: Self.nonce(), server: server.bytes, hasKey: key != nil)
+    self.hello = hello
+    send(.hello(hello))
+  }
+
+  private var version: BootstrapMessage.Version {
+    let library = engine.library
+    return BootstrapMessage.Version(
+      proto: BootstrapMessage.protocolVersion, ucxMajor: UInt16(clamping: library.major), ucxMinor: UInt16(clamping: library.minor),
+      ucxPatch: UInt16(clamping: library.patch), path: library.path)
+  }
+
+  private static func nonce() -> [UInt8] {
+    let bytes = SecureRandom.bytes(InlineArray<32, UInt8>.self)
+    return bytes.indices.map { bytes[$0] }
+  }
+
+  // MARK: The socket
+
+  func streamIsReady(_ stream: TCPStream) {
+    flushOutput()
+    while state != .ended && stream.isReadable {
+      let room = state == .established ? 4096 : BootstrapMessage.frameLimit + 4 - input.count
+      if room <= 0 { return end(garbage) }
+      switch stream.read(into: input, atMost: room) {
+      case .bytes: parse()
+      case .wouldBlock: return
+      case .end: return peerWentAway("it closed the connection")
+      case .failed(let error): return peerWentAway(error.message)
+      }
+    }
+  }
+
+  private func parse() {
+    while state != .ended {
+      let input = input
+      let parsed = BootstrapMessage.parse(input.bytes)
+      switch parsed {
+      case .incomplete: return
+      case .garbage: return end(garbage)
+      case .message(let message, let count):
+        input.consume(count)
+        take(message)
+      }
+    }
+  }
+
+  private var garbage: MessagingError { MessagingError(.protocolViolation, subject, cause: "what it says is no messaging handshake") }
+
+  private func send(_ message: BootstrapMessage) {
+    message.encode(into: output)
+    flushOutput()
+  }
+
+  private func flushOutput() {
+    while !output.isEmpty && stream.isOpen {
+      let output = output
+      let outcome = stream.write(output.bytes)
+      guard case .bytes(let count) = outcome, count > 0 else { return }
+      output.consume(count)
+    }
+  }
+
+  private func peerWentAway(_ why: String) {
+    guard state == .established else {
+      let cause = "it closed the connection during the handshake (\(why)); is it a messaging server, with the same key?"
+      return end(MessagingError(state == .awaitingChallenge ? .protocolViolation : .notConnected, subject, cause: cause))
+    }
+    // What it sent before its end may be in memory still.
+    driver.progressToEnd()
+    end(MessagingError(.peerLost, subject, cause: why))
+  }
+
+  // MARK: The handshake
+
+  private func take(_ message: BootstrapMessage) {
+    switch (state, message) {
+    case (.awaitingHello, .hello(let hello)): answer(hello)
+    case (.awaitingChallenge, .challenge(let challenge)): prove(challenge)
+    case (.awaitingProof, .proof(let introduction)): accept(introduction)
+    case (.awaitingWelcome, .welcome(let introduction)): finish(introduction)
+    case (.awaitingChallenge, .refusal(let refusal)), (.awaitingWelcome, .refusal(let refusal)):
+      end(MessagingError(refusal.code, subject, cause: refusal.text))
+    case (.established, .goodbye):
+      driver.progressToEnd()
+      end(MessagingError(.peerLost, subject, cause: "it closed the connection"))
+    default: end(garbage)
+    }
+  }
+
+  private func refuse(_ code: MessagingError.Code, _ text: String) {
+    send(.refusal(BootstrapMessage.Refusal(code: code, text: text)))
+    end(MessagingError(code, subject, cause: text))
+  }
+
+  /// Server: who comes?
+  private func answer(_ hello: BootstrapMessage.Hello) {
+    guard case .server(let id) = role else { return end(garbage) }
+    self.hello = hello
+    guard hello.version.fits(version) else {
+      return refuse(.versionMismatch, "server: \(version.text); client: \(hello.version.text). Both sides need the same major.minor of UCX")
+    }
+    guard hello.server == id.bytes || hello.server == ServerID.none.bytes else {
+      return refuse(.notConnected, "another server listens there than the one whose address was given")
+    }
+    if key != nil && !hello.hasKey { return refuse(.authenticationFailed, "the server wants a key and the client has none") }
+    if key == nil && hello.hasKey { return refuse(.authenticationFailed, "the client wants a key and the server has none") }
+    let challenge = BootstrapMessage.Challenge(version: version, nonce: Self.nonce(), wantsKey: key != nil)
+    self.challenge = challenge
+    state = .awaitingProof
+    send(.challenge(challenge))
+  }
+
+  /// Client: that is how we prove ourselves.
+  private func prove(_ challenge: BootstrapMessage.Challenge) {
+    guard challenge.version.fits(version) else {
+      let text = "client: \(version.text); server: \(challenge.version.text). Both sides need the same major.minor of UCX"
+      return end(MessagingError(.versionMismatch, subject, cause: text))
+    }
+    if challenge.wantsKey != (key != nil) {
+      return end(MessagingError(.authenticationFailed, subject, cause: "one side has a key and the other has none"))
+    }
+    self.challenge = challenge
+    guard var introduction = introduce(), let hello else { return }
+    if let key { introduction.code = Transcript(client: hello, server: challenge).code(key, .client, client: introduction, server: nil) }
+    ours = introduction
+    state = .awaitingWelcome
+    send(.proof(introduction))
+  }
+
+  /// Opens the connection and says how it is called.
+  private func introduce() -> BootstrapMessage.Introduction? {
+    let check = UInt16.random(in: 0 ... .max, using: &engine.registry.random)
+    guard let id = unsafe driver.core.pointee.openConnection(in: mailbox, check: check) else {
+      refuse(.limitReached, "the server has no room for another connection")
+      return nil
+    }
+    connection = id
+    return BootstrapMessage.Introduction(
+      code: [], connection: unsafe driver.core.pointee.address(of: id), worker: engine.workerAddress)
+  }
+
+  /// Server: let it in.
+  private func accept(_ theirs: BootstrapMessage.Introduction) {
+    guard let hello, let challenge else { return end(garbage) }
+    let transcript = Transcript(client: hello, server: challenge)
+    if let key, !Transcript.isSame(theirs.code, transcript.code(key, .client, client: theirs, server: nil)) {
+      return refuse(.authenticationFailed, "the client's key is another one")
+    }
+    guard var introduction = introduce() else { return }
+    if let key { introduction.code = transcript.code(key, .server, client: theirs, server: introduction) }
+    guard establish(theirs) else { return }
+    send(.welcome(introduction))
+    owner?.linkWasEstablished(self)
+  }
+
+  /// Client: we are in.
+  private func finish(_ theirs: BootstrapMessage.Introduction) {
+    guard let hello, let challenge, let ours else { return end(garbage) }
+    if let key {
+      let expected = Transcript(client: hello, server: challenge).code(key, .server, client: ours, server: theirs)
+      guard Transcript.isSame(theirs.code, expected) else {
+        return end(MessagingError(.authenticationFailed, subject, cause: "the server does not know the key"))
+      }
+    }
+    guard establish(theirs) else { return }
+    owner?.linkWasEstablished(self)
+  }
+
+  private func establish(_ theirs: BootstrapMessage.Introduction) -> Bool {
+    guard let connection else { return false }
+    let status = driver.connect(connection, peer: theirs.connection, address: theirs.worker.span, owner: self)
+    guard status == 0 else {
+      let cause = "no endpoint: \(engine.library.text(of: status)); do both sides have a transport in common? (`TLS`, `NET_DEVICES`)"
+      refuse(.ucxFailed, cause)
+      return false
+    }
+    state = .established
+    timer = nil
+    hello = nil
+    challenge = nil
+    ours = nil
+    let seconds = max(2, engine.options.hostTimeout.components.seconds)
+    stream.setKeepAlive(idle: .seconds(max(1, seconds - 3)), interval: .seconds(1), count: 3)
+    return true
+  }
+
+  // MARK: The end
+
+  /// UCX says so.
+  func connectionWasLost() { end(MessagingError(.peerLost, subject, cause: "UCX lost the connection")) }
+
+  /// On our own wish, after a flush or without.
+  func close() {
+    if state == .established { send(.goodbye) }
+    end(MessagingError(.closed, subject, cause: "closed here"))
+  }
+
+  private func end(_ error: MessagingError) {
+    guard state != .ended else { return }
+    state = .ended
+    timer = nil
+    if let connection {
+      if error.code == .closed || endpoint == nil && error.code != .peerLost {
+        driver.close(connection)
+      } else {
+        driver.fail(connection)
+        driver.settle()
+      }
+    }
+    stream.close()
+    let owner = owner
+    owner?.linkEnded(self, error)
+    endpoint = nil
+  }
+}

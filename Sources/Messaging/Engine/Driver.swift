@@ -1,0 +1,444 @@
+internal import CUCX
+internal import CausewayBase
+internal import CausewayLinuxIO
+internal import CausewayMessagingCore
+internal import Glibc
+internal import Synchronization
+
+/// A UCX worker, the core that decides, and what belongs to the core's slots: all behind one lock, which whoever drives the worker holds
+/// for its whole turn. The engine's thread holds it while it is awake.
+///
+/// No method here is re-entered through a running change of the core: UCX is called between the core's calls, never inside one, because
+/// UCX may call back at once (a message to ourselves).
+// @unchecked Sendable: everything but the atomics and the submission ring is touched by the owner of the lock only.
+@safe final class Driver: LoopCompanion, @unchecked Sendable {
+  /// The active message that carries ours.
+  static let messageID: UInt32 = 1
+  /// The longest time between two looks at descriptors while the thread spins.
+  static let lookInterval: UInt64 = 50_000
+  /// The longest sleep: a safety net under UCX's wake-ups.
+  static let longestSleep = Duration.milliseconds(100)
+
+  let loop: EventLoop
+  let table: UnsafePointer<cucx_library>
+  let context: ucp_context_h
+  let worker: ucp_worker_h
+  let efd: CInt
+  /// Longest payload that goes in one piece with its header.
+  let eagerLimit: Int
+  let core: UnsafeMutablePointer<MessagingCore>
+  let receives = SlotTable<ReceiveSlot>(limit: 1 << 22) { ReceiveSlot() }
+  let sends = SlotTable<SendSlot>(limit: 1 << 22) { SendSlot() }
+  let messages = SlotTable<MessageSlot>(limit: 1 << 24) { MessageSlot() }
+  let flushes = SlotTable<FlushSlot>(limit: 1 << 22) { FlushSlot() }
+  let connections = SlotTable<ConnectionSlot>(limit: ConnectionID.limit) { ConnectionSlot() }
+  let controls = SlotTable<ControlSlot>(limit: 1 << 20) { ControlSlot() }
+  let work: UnsafeMutablePointer<Work>
+  let submissions = SubmissionRing(capacity: 1 << 14)
+  let pace: Pace
+
+  private let owner = Atomic<UInt>(0)
+  private let isParked = Atomic<Bool>(true)
+  private let guests = Atomic<Int>(0)
+  /// Threads that drive the worker for themselves, and whether the engine's thread waits for one of them.
+  private let drivers = Atomic<Int>(0)
+  private let engineWants = Atomic<Bool>(false)
+  /// A driving thread left something to do.
+  private let wantsLoop = Atomic<Bool>(false)
+  /// How long after the last drive the engine's thread leaves the worker to the next.
+  static let lease: UInt64 = 1_000_000
+  private var efdIsPaused = false
+  private var leaseTimer: LoopTimer?
+  /// Nobody drives any more; what comes is refused by whoever brings it.
+  let hasEnded = Atomic<Bool>(false)
+
+  /// What the owner of the lock has before it.
+  @safe struct Work: ~Copyable {
+    var callbacks: [(@Sendable (Completion) -> Void, Completion)] = []
+    var runningCallbacks: [(@Sendable (Completion) -> Void, Completion)] = []
+    /// Connections to be torn down outside UCX's callbacks.
+    var lost: [ConnectionID] = []
+    var freeControls: [UInt32] = []
+    var controlCount: UInt32 = 0
+    var blocks = BlockPool()
+    var operationCount: UInt64 = 0
+    var polls: UInt64 = 0
+    /// When another thread drove the worker last; 0 for never or long ago.
+    var lastDrive: UInt64 = 0
+    var nextLook: UInt64 = 0
+    var idleSince: UInt64 = 0
+    /// Endpoints that UCX is closing.
+    var closing = 0
+    var roomWaiters: [UnsafeContinuation<Void, Never>] = unsafe []
+    var dropped: [UInt64] = [UInt64](repeating: 0, count: 256)
+    var safetyWakes: UInt64 = 0
+    var isShutDown = false
+  }
+
+  private var efdRegistration: EventLoop.Registration?
+  private var deadlineTimer: LoopTimer?
+  private var safetyTimer: LoopTimer?
+  private let efdHandler = Quiet()
+  private final class Quiet: EventHandler { func handle(_ readiness: Readiness) {} }
+
+  init(
+    loop: EventLoop, library: UCXLibrary, context: ucp_context_h, worker: ucp_worker_h, efd: CInt, limits: MessagingLimits, seed: UInt64,
+    mode: ProgressMode
+  ) {
+    self.loop = loop
+    unsafe table = library.table
+    unsafe self.context = context
+    unsafe self.worker = worker
+    self.efd = efd
+    let header = unsafe cucx_worker_max_header(library.table, worker)
+    eagerLimit = min(8192, max(64, header)) - MessageHeader.byteCount
+    // SAFETY: both live as long as the driver.
+    unsafe core = .allocate(capacity: 1)
+    unsafe core.initialize(to: MessagingCore(limits: limits, seed: seed))
+    unsafe work = .allocate(capacity: 1)
+    unsafe work.initialize(to: Work())
+    pace = Pace(mode)
+    loop.attach(self)
+  }
+
+  deinit {
+    unsafe core.deinitialize(count: 1)
+    unsafe core.deallocate()
+    unsafe work.deinitialize(count: 1)
+    unsafe work.deallocate()
+  }
+
+  /// On the loop's thread, or before it runs.
+  func start() throws(SystemError) {
+    efdRegistration = try loop.register(efd, efdHandler, levelTriggered: true)
+    deadlineTimer = LoopTimer(loop) { [unowned self] now in unsafe core.pointee.advance(to: now) }
+    leaseTimer = LoopTimer(loop) { _ in }
+    safetyTimer = LoopTimer(loop) { [unowned self] _ in
+      unsafe work.pointee.safetyWakes += 1
+      resumeRoomWaiters(evenWithoutRoom: true)
+    }
+  }
+
+  /// Everything is closed; destroys the worker. The owner of the lock, on the loop's thread.
+  func shutDown() {
+    guard unsafe !work.pointee.isShutDown else { return }
+    unsafe work.pointee.isShutDown = true
+    if let efdRegistration { loop.deregister(efdRegistration) }
+    efdRegistration = nil
+    deadlineTimer = nil
+    safetyTimer = nil
+    leaseTimer = nil
+    finishClosing(atMost: 200_000_000)
+    // SAFETY: nobody calls UCX with them again: `isShutDown` is looked at by every turn and submission.
+    unsafe table.pointee.worker_destroy(worker)
+    unsafe table.pointee.cleanup(context)
+    unsafe messages.visit { unsafe release(slot: $0) }
+  }
+
+  var isShutDown: Bool { unsafe work.pointee.isShutDown }
+
+  // MARK: The lock
+
+  /// Whether the caller holds the lock.
+  @inline(__always) var isOwner: Bool { owner.load(ordering: .relaxed) == UInt(pthread_self()) }
+
+  func tryAcquire() -> Bool {
+    owner.compareExchange(expected: 0, desired: UInt(pthread_self()), ordering: .acquiring).exchanged
+  }
+
+  func acquire() {
+    var attempts = 0
+    while !tryAcquire() {
+      attempts += 1
+      if attempts > 100 { sched_yield() }
+    }
+  }
+
+  func release() { owner.store(0, ordering: .releasing) }
+
+  /// Runs a short `body` under the lock, on any thread: the engine's thread lets guests in between two polls.
+  func asGuest<R>(_ body: () -> R) -> R {
+    if isOwner { return body() }
+    guests.add(1, ordering: .sequentiallyConsistent)
+    acquire()
+    guests.subtract(1, ordering: .relaxed)
+    defer { release() }
+    return body()
+  }
+
+  // MARK: Threads that drive for themselves
+
+  /// The lock for a thread that drives the worker; the engine's thread sleeps meanwhile, and a while longer.
+  func beginDriving() {
+    drivers.add(1, ordering: .sequentiallyConsistent)
+    acquire()
+  }
+
+  /// - Parameter isDone: Else the engine's thread goes on at once.
+  func endDriving(isDone: Bool) {
+    unsafe work.pointee.lastDrive = now()
+    let hasCallbacks = unsafe !work.pointee.callbacks.isEmpty
+    release()
+    drivers.subtract(1, ordering: .sequentiallyConsistent)
+    if !isDone || hasCallbacks {
+      wantsLoop.store(true, ordering: .sequentiallyConsistent)
+      loop.interrupt()
+    }
+  }
+
+  var engineWantsIn: Bool { engineWants.load(ordering: .relaxed) }
+
+  func yieldToEngine() {
+    release()
+    while engineWants.load(ordering: .relaxed) { sched_yield() }
+    acquire()
+  }
+
+  /// Whether the worker is left to others: they drive it now, or did a moment ago.
+  private var isLent: Bool {
+    if drivers.load(ordering: .relaxed) != 0 { return true }
+    let last = unsafe work.pointee.lastDrive
+    return unsafe last != 0 && !wantsLoop.load(ordering: .relaxed) && now() &- last < Self.lease && work.pointee.callbacks.isEmpty
+  }
+
+  @inline(never) private func letGuestsIn() {
+    release()
+    while guests.load(ordering: .relaxed) != 0 { sched_yield() }
+    acquire()
+  }
+
+  /// Everything that came in is given to the core.
+  func progressToEnd() {
+    var rounds = 0
+    while unsafe cucx_progress(table, worker) != 0 && rounds < 10_000 {
+      settle()
+      rounds += 1
+    }
+    settle()
+  }
+
+  /// The engine's thread, before and after its loop.
+  func begin() {
+    acquire()
+    isParked.store(false, ordering: .relaxed)
+  }
+
+  func end() {
+    drainSubmissions()
+    settle()
+    _ = runCallbacks()
+    shutDown()
+    loop.detachCompanion()
+    while runCallbacks() {}
+    hasEnded.store(true, ordering: .sequentiallyConsistent)
+    drainSubmissions()
+    resumeRoomWaiters(evenWithoutRoom: true)
+    while runCallbacks() {}
+    release()
+    // Tasks that ended above still want to run here.
+    for _ in 0..<64 { loop.turnOnce() }
+  }
+
+  /// One turn of a program that drives by itself.
+  func turn() {
+    guard tryAcquire() else { return }
+    isParked.store(false, ordering: .relaxed)
+    var rounds = 0
+    repeat {
+      loop.turnOnce()
+      rounds += 1
+    } while rounds < 64 && !isShutDown && (unsafe cucx_arm(table, worker) != 0)
+    isParked.store(true, ordering: .sequentiallyConsistent)
+    if !submissions.isEmpty { loop.interrupt() }
+    release()
+  }
+
+  /// Any thread's guess.
+  var timeUntilTurn: Duration { Self.longestSleep }
+
+  func drainSubmissions() { if !submissions.isEmpty { submissions.drain { perform($0) } } }
+
+  // MARK: The loop's companion
+
+  func poll() -> CompanionAnswer {
+    if unsafe work.pointee.isShutDown { return .wait }
+    if unsafe work.pointee.lastDrive != 0 || drivers.load(ordering: .relaxed) != 0, let answer = lend() { return answer }
+    while true {
+      if guests.load(ordering: .relaxed) != 0 { letGuestsIn() }
+      if drivers.load(ordering: .relaxed) != 0 { return .look }
+      var isBusy = unsafe cucx_progress(table, worker) != 0
+      if !submissions.isEmpty {
+        submissions.drain { perform($0) }
+        isBusy = true
+      }
+      settle()
+      if runCallbacks() { isBusy = true }
+      if unsafe !work.pointee.roomWaiters.isEmpty { resumeRoomWaiters() }
+      if loop.hasWaitingWork {
+        unsafe work.pointee.polls &+= 1
+        unsafe work.pointee.idleSince = 0
+        return unsafe work.pointee.polls & 63 == 0 ? look() : .runWork
+      }
+      if isBusy {
+        unsafe work.pointee.idleSince = 0
+        unsafe work.pointee.polls &+= 1
+        if unsafe work.pointee.polls & 63 == 0 && now() >= work.pointee.nextLook { return look() }
+        continue
+      }
+      switch idle() {
+      case .spin: continue
+      case .look: return look()
+      case .sleep:
+        armTimers()
+        return .wait
+      }
+    }
+  }
+
+  /// Leaves the worker to a thread that drives it, or takes it back. The descriptor is not watched meanwhile: it stays readable.
+  @inline(never) private func lend() -> CompanionAnswer? {
+    if isLent && !loop.hasWaitingWork {
+      if !efdIsPaused, let efdRegistration {
+        efdIsPaused = true
+        loop.setPaused(efdRegistration, true)
+      }
+      settle()
+      _ = runCallbacks()
+      armTimers()
+      leaseTimer?.set(after: .milliseconds(1))
+      return .wait
+    }
+    if drivers.load(ordering: .relaxed) == 0 {
+      unsafe work.pointee.lastDrive = 0
+      wantsLoop.store(false, ordering: .relaxed)
+      if efdIsPaused, let efdRegistration {
+        efdIsPaused = false
+        loop.setPaused(efdRegistration, false)
+      }
+    }
+    return nil
+  }
+
+  private enum Idleness { case spin, look, sleep }
+
+  private func idle() -> Idleness {
+    if pace.budget == 0 { return .sleep }
+    unsafe work.pointee.polls &+= 1
+    if unsafe work.pointee.polls & 15 != 0 { return .spin }
+    let now = now()
+    if unsafe work.pointee.idleSince == 0 { unsafe work.pointee.idleSince = now }
+    if unsafe now &- work.pointee.idleSince >= pace.budget { return .sleep }
+    return unsafe now >= work.pointee.nextLook ? .look : .spin
+  }
+
+  private func look() -> CompanionAnswer {
+    unsafe work.pointee.nextLook = now() &+ Self.lookInterval
+    armTimers()
+    return .look
+  }
+
+  func now() -> UInt64 { cucx_now_ns() }
+
+  private func armTimers() {
+    let deadline = unsafe core.pointee.nextDeadline
+    if deadline != .distantFuture {
+      if deadlineTimer?.deadline != deadline { deadlineTimer?.set(at: deadline) }
+    } else {
+      deadlineTimer?.cancel()
+    }
+    safetyTimer?.set(after: Self.longestSleep)
+  }
+
+  func willWait() -> Bool {
+    if unsafe work.pointee.isShutDown {
+      release()
+      return true
+    }
+    if efdIsPaused {
+      release()
+      return true
+    }
+    pace.willSleep()
+    if pace.neverSleeps { return false }
+    if unsafe cucx_arm(table, worker) != 0 { return false }
+    isParked.store(true, ordering: .sequentiallyConsistent)
+    if !submissions.isEmpty {
+      isParked.store(false, ordering: .relaxed)
+      return false
+    }
+    release()
+    return true
+  }
+
+  func didWait() {
+    if !tryAcquire() {
+      engineWants.store(true, ordering: .relaxed)
+      acquire()
+      engineWants.store(false, ordering: .relaxed)
+    }
+    isParked.store(false, ordering: .relaxed)
+    unsafe work.pointee.idleSince = 0
+    unsafe work.pointee.nextLook = 0
+  }
+
+  // MARK: From other threads
+
+  /// Hands an operation over; false when the ring is full. Wakes the engine's thread if it sleeps.
+  func submit(_ operation: consuming Operation) -> Bool {
+    guard submissions.push(operation) else { return false }
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    if isParked.load(ordering: .relaxed), isParked.exchange(false, ordering: .sequentiallyConsistent) { loop.interrupt() }
+    return true
+  }
+
+  // MARK: Effects
+
+  @inline(__always) func settle() {
+    if unsafe core.pointee.hasEffects { performAll() }
+    if unsafe !work.pointee.lost.isEmpty { tearDownLost() }
+  }
+
+  @inline(never) private func performAll() { while let effect = unsafe core.pointee.nextEffect() { perform(effect) } }
+
+  /// Runs what was completed to callbacks. Returns whether there were any.
+  @inline(__always) func runCallbacks() -> Bool {
+    if unsafe work.pointee.callbacks.isEmpty { return false }
+    callBack()
+    return true
+  }
+
+  @inline(never) private func callBack() {
+    var rounds = 0
+    while unsafe !work.pointee.callbacks.isEmpty && rounds < 16 {
+      unsafe swap(&work.pointee.callbacks, &work.pointee.runningCallbacks)
+      // A callback may start operations, which add to `callbacks` and never to the list that is walked.
+      let count = unsafe work.pointee.runningCallbacks.count
+      for index in 0..<count {
+        let (callback, outcome) = unsafe work.pointee.runningCallbacks[index]
+        callback(outcome)
+      }
+      unsafe work.pointee.runningCallbacks.removeAll(keepingCapacity: count <= 4096)
+      rounds += 1
+      settle()
+    }
+  }
+
+  /// Empties a slot's target without counting references.
+  @inline(__always) func take(_ target: inout CompletionTarget) -> CompletionTarget {
+    var taken = CompletionTarget.none
+    swap(&taken, &target)
+    return taken
+  }
+
+  /// Tells an end. Callbacks run later, on the engine's thread.
+  @inline(__always) func tell(_ target: consuming CompletionTarget, _ outcome: Completion) {
+    switch consume target {
+    case .none: unsafe outcome.unownedBuffer?.release()
+    case .continuation(let continuation): unsafe continuation.resume(returning: outcome)
+    case .callback(let callback): unsafe work.pointee.callbacks.append((callback, outcome))
+    case .queue(let queue, let user): queue.push(user, outcome)
+    case .batch(let batch, let index): batch.set(index, outcome)
+    case .blocking(let wait, let index): wait.set(index, outcome)
+    }
+  }
+}

@@ -1,0 +1,85 @@
+internal import CUCX
+internal import Glibc
+internal import Synchronization
+
+/// How an engine waits for work.
+public enum ProgressMode: Equatable, Sendable {
+  /// Looks for so long, then sleeps. The time shrinks to nothing by itself where spinning only takes the core from others.
+  case adaptive(spin: Duration)
+  /// Sleeps whenever there is nothing to do.
+  case blocking
+  /// Never sleeps, on a core of its own (nil: wherever the kernel puts it).
+  case busy(core: Int?)
+  /// No thread: the program calls `Engine.progress()`, and waits for `Engine.descriptor`.
+  case manual
+
+  /// `adaptive` with the usual 50 µs.
+  public static let standard = ProgressMode.adaptive(spin: .microseconds(50))
+}
+
+/// The spin budget of an engine's thread. The owner of the driver's lock only.
+final class Pace {
+  let neverSleeps: Bool
+  let isManual: Bool
+  private let most: UInt64
+  /// Nanoseconds without work before a sleep.
+  // An atomic only because a field of a class is checked for exclusive access at each look.
+  private let current: Atomic<UInt64>
+  private var involuntarySwitches: Int64 = 0
+  /// Of the present window: spins that ended in a sleep, and those of them during which the thread was pushed off its core.
+  private var sleeps = 0
+  private var disturbed = 0
+  private var sleepsUntilCount = 0
+  /// More than one core to run on.
+  private var hasCores = true
+
+  init(_ mode: ProgressMode) {
+    switch mode {
+    case .adaptive(let spin):
+      most = UInt64(clamping: max(0, spin.components.seconds * 1_000_000_000 + spin.components.attoseconds / 1_000_000_000))
+      neverSleeps = false
+    case .blocking, .manual:
+      most = 0
+      neverSleeps = false
+    case .busy:
+      most = .max
+      neverSleeps = true
+    }
+    isManual = mode == .manual
+    current = Atomic(most)
+  }
+
+  @inline(__always) private(set) var budget: UInt64 {
+    get { current.load(ordering: .relaxed) }
+    set { current.store(newValue, ordering: .relaxed) }
+  }
+
+  /// Before each sleep. A thread that is pushed off its core while it spins in vain shares that core with somebody who has better use
+  /// for it. Judged over a window; without a budget it is tried again now and then.
+  func willSleep() {
+    guard most > 0, !neverSleeps else { return }
+    if sleepsUntilCount == 0 {
+      sleepsUntilCount = 256
+      hasCores = cucx_core_count() > 1
+      if !hasCores { budget = 0 }
+    }
+    sleepsUntilCount -= 1
+    guard hasCores else { return }
+    sleeps += 1
+    if budget == 0 {
+      if sleeps >= 512 { reset(most) }
+      return
+    }
+    let switches = cucx_involuntary_switches()
+    if switches != involuntarySwitches { disturbed += 1 }
+    involuntarySwitches = switches
+    if sleeps >= 32 { reset(disturbed * 2 > sleeps ? 0 : most) }
+  }
+
+  private func reset(_ budget: UInt64) {
+    self.budget = budget
+    sleeps = 0
+    disturbed = 0
+    involuntarySwitches = cucx_involuntary_switches()
+  }
+}

@@ -1,0 +1,63 @@
+internal import Glibc
+
+/// Memory for messages that the library may hold on to: a send or a receive keeps it alive until UCX has let go of it, whatever its
+/// caller did meanwhile. Aligned to 64 bytes.
+///
+/// It is memory, not a lock: between the start and the end of an operation the caller leaves its bytes alone.
+// @unchecked Sendable: base and count never change; who may touch the bytes is the caller's rule above.
+@safe public final class MessageBuffer: @unchecked Sendable {
+  public let count: Int
+  let base: UnsafeMutableRawPointer
+
+  /// Zeroed memory.
+  public init(count: Int) {
+    precondition(count >= 0, "a buffer of negative length")
+    self.count = count
+    // SAFETY: freed in deinit, and nowhere else; `count` bytes and at least one.
+    var memory: UnsafeMutableRawPointer?
+    guard unsafe posix_memalign(&memory, 64, max(1, count)) == 0, let memory = unsafe memory else {
+      fatalError("no memory for a buffer of \(count) bytes")
+    }
+    unsafe base = memory
+    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
+  }
+
+  /// Memory that is about to be written: its content is whatever was there. Nil when there is no such memory.
+  init?(trying count: Int) {
+    var memory: UnsafeMutableRawPointer?
+    // SAFETY: as above; freed in deinit.
+    guard count >= 0, unsafe posix_memalign(&memory, 64, max(1, count)) == 0, let memory = unsafe memory else { return nil }
+    self.count = count
+    unsafe base = memory
+  }
+
+  public convenience init(_ bytes: some Collection<UInt8>) {
+    self.init(count: bytes.count)
+    // SAFETY: as many bytes as were allocated.
+    unsafe UnsafeMutableRawBufferPointer(start: base, count: count).copyBytes(from: bytes)
+  }
+
+  deinit { unsafe free(base) }
+
+  public var bytes: Span<UInt8> {
+    @_lifetime(borrow self)
+    get {
+      // SAFETY: `count` initialised bytes that live as long as the buffer.
+      let span = unsafe Span(_unsafeStart: base.assumingMemoryBound(to: UInt8.self), count: count)
+      return unsafe _overrideLifetime(span, borrowing: self)
+    }
+  }
+
+  public func withUnsafeBytes<R: ~Copyable, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    try unsafe body(UnsafeRawBufferPointer(start: base, count: count))
+  }
+
+  public func withUnsafeMutableBytes<R: ~Copyable, E: Error>(_ body: (UnsafeMutableRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    try unsafe body(UnsafeMutableRawBufferPointer(start: base, count: count))
+  }
+
+  /// A copy, for small messages and tests.
+  public func array(upTo limit: Int = .max) -> [UInt8] {
+    unsafe [UInt8](UnsafeRawBufferPointer(start: base, count: min(count, limit)))
+  }
+}

@@ -1,0 +1,91 @@
+import CausewayBase
+import Glibc
+import Testing
+
+@testable import CausewayMessaging
+
+/// Folders with a libucp.so.0 of another UCX than the system's, to run against too: `CAUSEWAY_TEST_UCX`, separated by colons.
+private let otherFolders = (UCXLibrary.environment("CAUSEWAY_TEST_UCX") ?? "").split(separator: ":").map(String.init)
+
+@Suite("Which UCX")
+struct LibraryTests {
+  @Test(
+    "the environment chooses",
+    arguments: [
+      ([:], .automatic), (["CAUSEWAY_UCX": "system"], .system), (["CAUSEWAY_UCX": "wheel"], .wheel),
+      (["CAUSEWAY_UCX": "/opt/ucx/lib"], .folder("/opt/ucx/lib")), (["STARWAY_USE_SYSTEM_UCX": "true"], .system),
+      (["STARWAY_USE_SYSTEM_UCX": "0"], .wheel), (["CAUSEWAY_UCX": "wheel", "STARWAY_USE_SYSTEM_UCX": "1"], .wheel),
+      (["CAUSEWAY_UCX": "", "STARWAY_USE_SYSTEM_UCX": ""], .automatic),
+    ] as [([String: String], UCXSource)])
+  func environment(_ values: [String: String], _ expected: UCXSource) throws {
+    #expect(try UCXSource.fromEnvironment { values[$0] }.get() == expected)
+  }
+
+  @Test("a choice that means nothing is refused")
+  func nonsense() {
+    guard case .failure(let error) = UCXSource.fromEnvironment({ $0 == "CAUSEWAY_UCX" ? "sytem" : nil }) else {
+      Issue.record("taken")
+      return
+    }
+    #expect(error.code == .invalidArgument)
+  }
+
+  @Test("a folder without UCX is an error that says both ways to get it")
+  func missing() throws {
+    let peer = try Peer("self-test", environment: ["CAUSEWAY_UCX=/nonexistent"])
+    let line = peer.line()
+    #expect(line.contains("libucx0"))
+    #expect(line.contains("pip install libucx-cu12"))
+  }
+
+  @Test("asking for another UCX than the loaded one is an error that names it")
+  func otherOneLoaded() throws {
+    let loaded = try UCXLibrary.load()
+    let error = #expect(throws: MessagingError.self) { _ = try UCXLibrary.load(.folder("/nonexistent")) }
+    #expect(error?.code == .ucxUnavailable)
+    #expect(error?.description.contains(loaded.path) == true)
+  }
+
+  @Test("the system's serves a process of its own")
+  func system() throws {
+    let peer = try Peer("self-test", environment: ["CAUSEWAY_UCX=system"])
+    #expect(!peer.line().isEmpty)
+    #expect(peer.line().hasPrefix("1."))
+  }
+
+  @Test("another UCX does the same", .enabled(if: !otherFolders.isEmpty, "CAUSEWAY_TEST_UCX names no folder"), arguments: otherFolders)
+  func others(_ folder: String) throws {
+    for tls in ["posix", "tcp", "posix,cma", "all"] {
+      let peer = try Peer("self-test", "tls=\(tls)", environment: ["CAUSEWAY_UCX=\(folder)"])
+      let lanes = peer.line()
+      #expect(lanes.contains(tls == "tcp" ? "tcp/" : "/"), "\(lanes)")
+      #expect(peer.line().contains(folder))
+    }
+  }
+
+  @Test(
+    "a peer with another UCX is refused, both named", .enabled(if: !otherFolders.isEmpty, "CAUSEWAY_TEST_UCX names no folder"),
+    arguments: otherFolders)
+  func mixed(_ folder: String) async throws {
+    let engine = try Pair.engine()
+    let server = try Server(on: engine)
+    let port = try await server.listen(on: "127.0.0.1")
+    let peer = try Peer("idle", "port=\(port)", environment: ["CAUSEWAY_UCX=\(folder)"])
+    let line = peer.line()
+    #expect(line.contains("version mismatch"))
+    #expect(line.contains(folder))
+    #expect(line.contains(engine.library.path))
+    try await server.close()
+    engine.shutdown()
+  }
+
+  @Test("an engine tells its UCX, and what that sees")
+  func info() throws {
+    let engine = try Pair.engine(tls: "posix,tcp")
+    let info = try engine.info()
+    #expect(info.ucxVersion == engine.library.version)
+    #expect(info.transports.contains { $0.name == "posix" })
+    #expect(info.transports.contains { $0.name == "tcp" })
+    engine.shutdown()
+  }
+}

@@ -1,0 +1,75 @@
+import Glibc
+
+/// A `messaging-peer` in a process of its own; killed at the end of its life.
+final class Peer {
+  let identifier: pid_t
+  private let output: CInt
+  private var isOver = false
+
+  /// - Parameter environment: Beside this process's own.
+  init(_ arguments: String..., environment: [String] = []) throws {
+    var ends: [CInt] = [0, 0]
+    if unsafe pipe(&ends) != 0 { throw Failed(errno) }
+    let path = try Self.folder() + "/messaging-peer"
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    unsafe posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
+    unsafe posix_spawn_file_actions_addclose(&actions, ends[0])
+    var words = unsafe [UnsafeMutablePointer<CChar>?](repeating: nil, count: arguments.count + 2)
+    for (index, word) in ([path] + arguments).enumerated() { unsafe words[index] = strdup(word) }
+    var count = 0
+    while unsafe environ[count] != nil { count += 1 }
+    var variables = unsafe [UnsafeMutablePointer<CChar>?](repeating: nil, count: count + environment.count + 1)
+    for index in 0..<count { unsafe variables[index] = environ[index] }
+    for (index, word) in environment.enumerated() { unsafe variables[count + index] = strdup(word) }
+    var child: pid_t = 0
+    let result = unsafe posix_spawn(&child, path, &actions, nil, &words, &variables)
+    for index in environment.indices { unsafe free(variables[count + index]) }
+    for index in unsafe words.indices { unsafe free(words[index]) }
+    unsafe posix_spawn_file_actions_destroy(&actions)
+    close(ends[1])
+    if result != 0 { throw Failed(result) }
+    identifier = child
+    output = ends[0]
+  }
+
+  deinit {
+    kill()
+    close(output)
+  }
+
+  func kill() {
+    if isOver { return }
+    isOver = true
+    _ = Glibc.kill(identifier, SIGKILL)
+    _ = waitpid(identifier, nil, 0)
+  }
+
+  func signal(_ number: CInt) { _ = Glibc.kill(identifier, number) }
+
+  /// Its next line.
+  func line() -> String {
+    var bytes: [UInt8] = []
+    var byte: UInt8 = 0
+    while unsafe read(output, &byte, 1) == 1 && byte != 10 { bytes.append(byte) }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Where this program lies; the peer is built beside it.
+  private static func folder() throws -> String {
+    var path = [CChar](repeating: 0, count: 4096)
+    let count = unsafe readlink("/proc/self/exe", &path, path.count)
+    if count <= 0 { throw Failed(errno) }
+    let text = String(decoding: path[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return String(text[..<(text.lastIndex(of: "/") ?? text.startIndex)])
+  }
+}
+
+/// How many entries a folder has.
+func entries(_ path: String) -> Int {
+  guard let folder = unsafe opendir(path) else { return 0 }
+  var count = 0
+  while unsafe readdir(folder) != nil { count += 1 }
+  unsafe closedir(folder)
+  return count - 2
+}
