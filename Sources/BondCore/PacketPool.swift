@@ -44,8 +44,8 @@ public struct PacketInfo: BitwiseCopyable, Sendable {
 }
 
 public struct PacketFlags: OptionSet, Sendable, BitwiseCopyable {
-  public let rawValue: UInt8
-  @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
+  public let rawValue: UInt16
+  @inlinable public init(rawValue: UInt16) { self.rawValue = rawValue }
   /// The transport checksum holds the pseudo-header's sum only: whoever delivers completes it (virtio NEEDS_CSUM).
   public static let checksumPartial = PacketFlags(rawValue: 1)
   /// Sparse or latency-critical: goes before bulk.
@@ -60,6 +60,10 @@ public struct PacketFlags: OptionSet, Sendable, BitwiseCopyable {
   public static let fragmented = PacketFlags(rawValue: 32)
   /// A piece was lost.
   public static let damaged = PacketFlags(rawValue: 64)
+  /// A TCP segment that brings data, or the answer to a SYN: what a sender measures its round trip by.
+  public static let stream = PacketFlags(rawValue: 128)
+  /// Has SYN: the flow begins here.
+  public static let opening = PacketFlags(rawValue: 256)
 }
 
 /// Packet buffers of one size, named by number, last in first out so that the warm ones are used. Allocates in steps up to a limit and

@@ -267,6 +267,7 @@ struct SenderState: ~Copyable {
     view.oneWayDelay = capacity.oneWay.smoothed
     view.hasOneWayDelay = capacity.oneWay.hasSample
     view.loss = Float(capacity.losses.share)
+    view.isStarting = capacity.isStarting
     view.runByteLimit = run
     return view
   }

@@ -165,6 +165,41 @@ import Testing
     #expect(scheduler.pick(far.span, demand, at: now) == .path(0))
   }
 
+  /// The answer to a SYN, and the data of a connection that was opened a moment ago.
+  private func beginning(isUrgent: Bool) -> Demand {
+    var demand = Demand(byteCount: isUrgent ? 128 : 1468, isUrgent: isUrgent, backlogByteCount: 1468)
+    (demand.isSparse, demand.isBeginning) = (true, true)
+    return demand
+  }
+
+  @Test func `auto lets connections begin where the middle byte of a transfer travels`() {
+    for (paths, place) in [
+      ([path(13, 5), path(28, 53)], 1),  // the slow one carries more
+      ([path(50, 5), path(20, 53)], 0),  // less
+      ([path(20, 5), path(20, 50), path(20, 90)], 1),
+      ([path(13, 5), path(28, 600)], 0),  // too far off
+    ] {
+      for isUrgent in [true, false] {
+        var scheduler = AnyScheduler(.auto)
+        #expect(scheduler.pick(paths.span, beginning(isUrgent: isUrgent), at: now) == .path(place), "\(paths.map(\.capacity))")
+      }
+      var scheduler = AnyScheduler(.auto)
+      let ping = Demand(byteCount: 128, isUrgent: true, backlogByteCount: 128)
+      #expect(scheduler.pick(paths.span, ping, at: now) == .path(0), "whatever else is urgent goes where it arrives first")
+    }
+  }
+
+  @Test func `before anything is known connections begin on the slowest path, and stay where they began`() {
+    var scheduler = AnyScheduler(.auto)
+    var paths = [path(10, 5), path(10, 40)]
+    for index in paths.indices { paths[index].isStarting = true }
+    #expect(scheduler.pick(paths.span, beginning(isUrgent: true), at: now) == .path(1))
+    paths[1].isStarting = false
+    #expect(scheduler.pick(paths.span, beginning(isUrgent: false), at: now) == .path(1), "the decision holds")
+    #expect(scheduler.pick(paths.span, beginning(isUrgent: true), at: now) == .path(0), "half known: no reason to be slow")
+    #expect(scheduler.pick(paths.span, beginning(isUrgent: false), at: now) == .path(0))
+  }
+
   @Test(arguments: 1...10 as ClosedRange<UInt64>)
   func `the heap agrees with a sorted list`(_ seed: UInt64) {
     var random = SeededRandom(seed: seed)

@@ -24,7 +24,7 @@ extension BondEngine {
     }
     if plan.segmentLength(0) > configuration.innerMTU { return refuse(packet.span, at: now) }
     let trafficClass = ECN.typeOfService(of: packet.span)
-    let isUrgent = flow.kind.isLatencyCritical || flow.kind.contains(.pureTCPAck)
+    let flags = packetFlags(packet.span, ip, flow.kind)
     for index in 0..<plan.segmentCount {
       guard let slot = pool.take() else {
         drops.add(UInt64(plan.segmentCount - index), .noMemory)
@@ -38,11 +38,24 @@ extension BondEngine {
       pool[slot].flowHash = flow.value
       pool[slot].trafficClass = trafficClass
       if plan.canStayPartial { pool[slot].flags.insert(.checksumPartial) }
-      if isUrgent { pool[slot].flags.insert(.urgent) }
+      pool[slot].flags.formUnion(flags)
       peer.queue.enqueue(slot, at: now)
     }
     if peer.current == nil { peer.limitStaged() }
     peer.activate()
+  }
+
+  /// What the queue and the schedulers want to know of a packet and its segments.
+  @inline(__always) private func packetFlags(_ packet: Span<UInt8>, _ ip: IPHeader, _ kind: FlowKind) -> PacketFlags {
+    var flags: PacketFlags = []
+    if kind.isLatencyCritical || kind.contains(.pureTCPAck) { flags.insert(.urgent) }
+    if kind.contains(.tcpSYN) {
+      flags.insert(.opening)
+      if let tcp = TCPHeader(packet, at: ip.transportOffset, end: ip.totalLength), tcp.flags.contains(.ack) { flags.insert(.stream) }
+    } else if kind.contains(.tcp), !kind.contains(.pureTCPAck) {
+      flags.insert(.stream)
+    }
+    return flags
   }
 
   /// Longer than the inner MTU: the sender is told (RFC 1191, RFC 4443), at a bounded rate.

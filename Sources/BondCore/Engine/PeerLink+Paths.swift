@@ -211,8 +211,8 @@ extension PeerLink {
     }
   }
 
-  /// So long the backlog keeps its room after a path was set aside, in nanoseconds: a few of the senders' round trips.
-  static let backlogPatience: UInt64 = 500_000_000
+  /// So long the backlog keeps its room after a path was set aside, in nanoseconds: until its senders have found the rate of what is left.
+  static let backlogPatience: UInt64 = 5_000_000_000
   /// Bytes of backlog that are always allowed: eight reads of 64 KiB.
   static let minimumBacklog = 512 * 1024
 

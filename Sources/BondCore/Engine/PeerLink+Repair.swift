@@ -192,13 +192,22 @@ extension PeerLink {
 
   // MARK: Second copies
 
+  /// Whether another path is clearly faster than this one.
+  func isOutpaced(_ index: Int) -> Bool {
+    let own = views[index].smoothedRoundTrip
+    for view in views where view.isUsable && view.smoothedRoundTrip &+ view.smoothedRoundTrip / 4 &+ Self.alternationSlack < own {
+      return true
+    }
+    return false
+  }
+
   static let copyByteLimit = 200
   static let copyQueueLimit = 32
 
-  /// A small urgent packet goes a second time when another path has nothing better to do.
-  @inline(__always) func considerCopy(_ slot: PacketSlot, _ path: BondPath, _ now: Instant) {
+  /// A small packet that is urgent, or alone in its flow, goes a second time when another path has nothing better to do.
+  @inline(__always) func considerCopy(_ slot: PacketSlot, isAlone: Bool, _ path: BondPath, _ now: Instant) {
     let info = pool[slot]
-    guard info.flags.contains(.urgent), info.length <= Self.copyByteLimit, duplicates, views.count > 1 else { return }
+    guard info.flags.contains(.urgent) || isAlone, info.length <= Self.copyByteLimit, duplicates, views.count > 1 else { return }
     planCopy(slot, path, now)
   }
 

@@ -136,31 +136,16 @@ extension PeerLink {
 
   private func nextDataRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
     sendWait = .distantFuture
-    let slot: PacketSlot
-    var isSparse = false
-    var isBulk = false
-    var isQuiet = false
-    if stash != .none {
-      slot = stash
-    } else {
-      guard let head = queue.peek(at: now) else { return nil }
-      (slot, isSparse, isBulk, isQuiet) = (head.slot, head.isSparse, head.isBulk, head.isQuiet)
-    }
-    let length = pool[slot].length
-    let isUrgent = pool[slot].flags.contains(.urgent) || isSparse && length <= Self.copyByteLimit
+    guard let demand = nextDemand(at: now) else { return nil }
     refreshViews(at: now)
-    var demand = Demand(
-      byteCount: length + overhead, isUrgent: isUrgent,
-      backlogByteCount: isUrgent || isSparse && !isBulk ? length + overhead : queue.byteCount)
-    demand.isSparse = isSparse
-    demand.isBulk = isBulk
-    demand.isQuiet = isQuiet
     let views = views
     let decision = scheduler.pick(views.span, demand, at: now)
     switch decision {
     case .path(let index):
       queue.isEveryPathBusy = false
-      guard let run = unsafe fillRun(session, paths[index], output, capacity, now) else { return nil }
+      // A second copy by a faster path would undo what the scheduler meant.
+      let copies = !demand.isBeginning || !isOutpaced(index)
+      guard let run = unsafe fillRun(session, paths[index], copies: copies, output, capacity, now) else { return nil }
       scheduler.sent(run.byteCount, on: index, views.span)
       return run
     case .paths(let mask):
@@ -178,14 +163,43 @@ extension PeerLink {
   /// Bytes that the outer packet has beyond the inner one, for the schedulers' sums.
   var overhead: Int { Self.transportByteCount + DataHeader.byteCount + 28 }
 
+  /// What is to be sent next, as a scheduler sees it; nil when nothing waits.
+  private func nextDemand(at now: Instant) -> Demand? {
+    guard stash == .none else {
+      let byteCount = pool[stash].length + overhead
+      return Demand(byteCount: byteCount, isUrgent: pool[stash].flags.contains(.urgent), backlogByteCount: queue.byteCount + byteCount)
+    }
+    guard let head = queue.peek(at: now) else { return nil }
+    let length = pool[head.slot].length
+    let isUrgent = pool[head.slot].flags.contains(.urgent) || head.isSparse && length <= Self.copyByteLimit
+    var demand = Demand(
+      byteCount: length + overhead, isUrgent: isUrgent,
+      backlogByteCount: isUrgent || head.isSparse && !head.isBulk ? length + overhead : queue.byteCount)
+    demand.isSparse = head.isSparse
+    demand.isBulk = head.isBulk
+    demand.isQuiet = head.isQuiet
+    demand.isBeginning = head.isBeginning
+    return demand
+  }
+
   private func fillRun(
-    _ session: Session, _ path: BondPath, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant
+    _ session: Session, _ path: BondPath, copies: Bool, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant
   ) -> OutgoingRun? {
     guard let route = path.route else { return nil }
     var run = self.run(path, route, 0)
     run.datagramCount = 0
     let byteLimit = min(capacity, path.sender.runByteLimit)
-    while let slot = stash != .none ? stash : queue.peek(at: now)?.slot {
+    while true {
+      let slot: PacketSlot
+      var isAlone = false
+      if stash != .none {
+        slot = stash
+      } else {
+        guard let head = queue.peek(at: now) else { break }
+        // Nothing else goes along on a path that was not chosen for its speed.
+        if !copies, run.datagramCount > 0, !head.isBeginning { break }
+        (slot, isAlone) = (head.slot, head.isSparse && head.isAlone)
+      }
       let datagram = datagramByteCount(pool[slot].length)
       if datagram > path.datagramLimit {
         if run.datagramCount > 0 { break }
@@ -204,7 +218,7 @@ extension PeerLink {
       number(slot)
       if path.wantsParity { protect(slot, at: now) }
       unsafe seal(session, path, slot, to: output + run.byteCount, at: now)
-      considerCopy(slot, path, now)
+      if copies { considerCopy(slot, isAlone: isAlone, path, now) }
       run.byteCount += datagram
       run.datagramCount += 1
       if datagram < run.segmentByteCount || run.datagramCount == Self.runDatagramLimit || run.byteCount + run.segmentByteCount > byteLimit {

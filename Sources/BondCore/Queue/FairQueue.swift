@@ -20,6 +20,10 @@ import CausewayWire
     package let isBulk: Bool
     /// And hardly anything just now.
     package let isQuiet: Bool
+    /// A TCP segment of a connection that was opened a moment ago, by whose delay its sender judges the way for seconds.
+    package let isBeginning: Bool
+    /// Its flow sent nothing for a while.
+    package let isAlone: Bool
   }
 
   private enum Place: UInt8 { case none, urgent, new, old }
@@ -145,9 +149,12 @@ import CausewayWire
     let slot = unsafe flows[chosen].first
     let isSparse = unsafe flows[chosen].place != .old
     let meter = unsafe flows[chosen].meter
+    let flags = pool[slot].flags
     return Head(
-      slot: slot, isSparse: isSparse || pool[slot].flags.contains(.urgent), isBulk: meter.isTransfer(at: now),
-      isQuiet: meter.isQuietTransfer(at: now))
+      slot: slot, isSparse: isSparse || flags.contains(.urgent), isBulk: meter.isTransfer(at: now),
+      isQuiet: meter.isQuietTransfer(at: now),
+      isBeginning: flags.contains(.stream) && (flags.contains(.opening) || meter.isBeginning(at: now)),
+      isAlone: meter.isIdle(at: now))
   }
 
   /// The next packet; its slot is the caller's.
@@ -159,6 +166,7 @@ import CausewayWire
     let slot = removeFirst(of: index)
     let info = pool[slot]
     unsafe flows[index].deficit &-= Int32(truncatingIfNeeded: info.length)
+    if info.flags.contains(.opening) { unsafe flows[index].meter.open(at: now) }
     unsafe flows[index].meter.add(info.length, at: now)
     chosen = -1
     counters.dequeued &+= 1

@@ -7,6 +7,8 @@ struct FlowMeter: BitwiseCopyable {
   static let bulkByteCount: UInt32 = 128 * 1024
   /// A transfer that sends nothing for so long is quiet, until it sends more than a few packets in a short window again.
   static let quietGap: UInt64 = 10_000_000
+  /// A connection that has not become a transfer within this has begun.
+  static let beginning: UInt64 = 1_000_000_000
   static let quietWindow: UInt64 = 40_000_000
   static let quietByteCount: UInt32 = 32 * 1024
 
@@ -17,6 +19,8 @@ struct FlowMeter: BitwiseCopyable {
   private var quietStart: UInt64 = 0
   private var quietBytes: UInt32 = 0
   private var isQuietNow = false
+  private var openedAt: UInt64 = 0
+  private var bytesSinceOpening: UInt32 = 0
 
   @inline(__always) mutating func add(_ byteCount: Int, at now: Instant) {
     let age = now.nanoseconds &- startedAt
@@ -27,6 +31,7 @@ struct FlowMeter: BitwiseCopyable {
     }
     let count = UInt32(truncatingIfNeeded: byteCount)
     current = current &+ min(count, UInt32.max &- current)
+    bytesSinceOpening = bytesSinceOpening &+ min(count, UInt32.max &- bytesSinceOpening)
     if now.nanoseconds &- lastAt >= Self.quietGap { isQuietNow = true }
     lastAt = now.nanoseconds
     guard isQuietNow else { return }
@@ -37,6 +42,20 @@ struct FlowMeter: BitwiseCopyable {
     quietBytes &+= count
     if quietBytes > Self.quietByteCount { isQuietNow = false }
   }
+
+  /// A connection begins with what is added next.
+  @inline(__always) mutating func open(at now: Instant) {
+    openedAt = now.nanoseconds
+    bytesSinceOpening = 0
+  }
+
+  /// Its connection was opened a moment ago and is no transfer yet.
+  @inline(__always) func isBeginning(at now: Instant) -> Bool {
+    openedAt != 0 && now.nanoseconds &- openedAt < Self.beginning && bytesSinceOpening < Self.bulkByteCount
+  }
+
+  /// Nothing was sent for so long that its next packet is alone.
+  @inline(__always) func isIdle(at now: Instant) -> Bool { now.nanoseconds &- lastAt >= Self.quietGap }
 
   /// It sent much within the last second, at most, and hardly anything just now.
   @inline(__always) func isQuietTransfer(at now: Instant) -> Bool {

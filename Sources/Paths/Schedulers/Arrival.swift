@@ -34,6 +34,30 @@ struct ArrivalScale {
     return greatest - least <= spread ? slowest : nil
   }
 
+  /// The path that carries the middle byte of a transfer over all, in the order of their delays: those slower than it carry less than
+  /// half. Before anything is known of any path, the slowest. Nil while only something is known, or when that is the fastest path, or when
+  /// the fastest is faster by more than `spread`.
+  func middle(_ paths: borrowing Span<PathView>, within spread: Double) -> Int? {
+    guard let slowest = slowest(paths, within: spread) else { return nil }
+    var (known, unknown, capacity) = (false, false, 0.0)
+    for index in 0..<paths.count where paths[index].isUsable {
+      if paths[index].isStarting { unknown = true } else { known = true }
+      capacity += Double(paths[index].capacity)
+    }
+    guard known else { return slowest }
+    guard !unknown else { return nil }
+    var middle = slowest
+    for index in 0..<paths.count where paths[index].isUsable && delay(paths[index]) < delay(paths[middle]) {
+      var slower = 0.0
+      for other in 0..<paths.count where paths[other].isUsable && delay(paths[other]) > delay(paths[index]) {
+        slower += Double(paths[other].capacity)
+      }
+      if slower < capacity / 2 { middle = index }
+    }
+    for index in 0..<paths.count where paths[index].isUsable && delay(paths[index]) < delay(paths[middle]) { return middle }
+    return nil
+  }
+
   /// Nanoseconds from now until `byteCount` bytes have arrived by `path`: waiting for its pace and budget, sending, travelling, and the
   /// share of packets that has to be sent again.
   @inline(__always) func arrival(_ path: PathView, _ byteCount: Int, at now: Instant) -> Double {

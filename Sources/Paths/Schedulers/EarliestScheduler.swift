@@ -10,7 +10,11 @@ public struct EarliestScheduler: Scheduler {
 
   public mutating func pick(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Instant) -> Decision {
     if demand.isUrgent { return urgentTurn(paths, demand, at: now) }
-    let scale = ArrivalScale(paths)
+    return Self.pick(paths, demand, ArrivalScale(paths), at: now)
+  }
+
+  /// The same for what is not urgent, with a scale that the caller has made.
+  static func pick(_ paths: borrowing Span<PathView>, _ demand: Demand, _ scale: ArrivalScale, at now: Instant) -> Decision {
     var best = -1
     var bestTime = Double.infinity
     var ready = -1

@@ -23,6 +23,8 @@ public struct PathView: Sendable, BitwiseCopyable {
   public var hasOneWayDelay = false
   /// Share of packets lost, 0...1.
   public var loss: Float = 0
+  /// Nothing is known of its capacity yet but what it was assumed to be.
+  public var isStarting = false
   /// Bytes of one run: see `PathSender.runByteLimit`.
   public var runByteLimit = 0
 
@@ -30,6 +32,11 @@ public struct PathView: Sendable, BitwiseCopyable {
 
   /// Whether a run can go now.
   @inlinable public func isReady(at now: Instant) -> Bool { isUsable && roomByteCount > 0 && nextSend <= now }
+
+  /// Whether a run can go now that may be so many nanoseconds ahead of the pace.
+  @inlinable public func isReady(at now: Instant, ahead: UInt64) -> Bool {
+    isUsable && roomByteCount > 0 && nextSend.nanoseconds <= now.nanoseconds &+ ahead
+  }
 }
 
 /// What is to be sent next.
@@ -44,6 +51,8 @@ public struct Demand: Sendable, BitwiseCopyable {
   public var isBulk = false
   /// Of such a flow, when it sends hardly anything just now.
   public var isQuiet = false
+  /// Of a TCP connection that was opened a moment ago, by whose delay its sender judges the way for seconds.
+  public var isBeginning = false
   /// Bytes that wait in the fair queue, this packet included.
   public var backlogByteCount: Int
 

@@ -21,6 +21,22 @@ import Testing
     network.expectNothingKept()
   }
 
+  @Test(
+    "a small packet of an idle flow goes twice, none of a busy flow, and no large one",
+    arguments: [(80, 20, 50), (80, 2, 1), (300, 20, 0)] as [(Int, Int, UInt64)])
+  func idleCopies(byteCount: Int, milliseconds: Int, copies: UInt64) {
+    let network = EngineNetwork(.init(duplicates: true))
+    network.open()
+    for number in 0..<50 {
+      network.offer(to: network.client, number: number, byteCount: byteCount)
+      network.run(for: .milliseconds(milliseconds))
+    }
+    network.run(for: .seconds(1))
+    #expect(network.complaint(at: network.server, of: 50) == nil)
+    #expect(network.client.statistics.copiesSent == copies)
+    network.expectNothingKept()
+  }
+
   @Test("redundant: every packet on every path, so a path that dies is not even noticed")
   func redundant() {
     let network = EngineNetwork(.init(links: 3, scheduler: .redundant))

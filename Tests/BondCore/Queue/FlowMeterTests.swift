@@ -24,4 +24,20 @@ struct FlowMeterTests {
     for step in 0..<200 as Range<UInt64> { meter.add(1400, at: at(1000 + step)) }
     #expect(meter.isTransfer(at: at(1200)) && !meter.isTransfer(at: at(2300)))
   }
+
+  @Test func `a connection begins with its SYN, for a second or until it is a transfer`() {
+    var meter = FlowMeter()
+    #expect(!meter.isBeginning(at: at(0)), "no SYN was seen")
+    meter.open(at: at(0))
+    meter.add(60, at: at(0))
+    #expect(meter.isBeginning(at: at(999)) && !meter.isBeginning(at: at(1000)))
+    for step in 0..<100 as Range<UInt64> { meter.add(1400, at: at(step)) }
+    #expect(meter.isTransfer(at: at(100)) && !meter.isBeginning(at: at(100)))
+  }
+
+  @Test func `a flow is alone ten milliseconds after its last packet`() {
+    var meter = FlowMeter()
+    meter.add(100, at: at(0))
+    #expect(!meter.isIdle(at: at(9)) && meter.isIdle(at: at(10)))
+  }
 }
