@@ -6,7 +6,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-bond test bench bench-bond fuzz lint format install clean
+.PHONY: help setup build wheel develop demo demo-bond test bench bench-bond fuzz lint format install clean
 
 help:  ## list these words
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -17,6 +17,14 @@ setup:  ## install what building, testing and measuring need (apt; does nothing 
 build:  ## the release binary, stripped and checked, at build/causeway
 	@scripts/setup.sh build
 	@scripts/build.sh
+
+wheel:  ## the Python package, at build/dist
+	@scripts/setup.sh build wheel
+	@$(PYTHON) scripts/wheel.py $(ARGS)
+
+develop:  ## the Python package's libraries beside its sources, for PYTHONPATH=python
+	@scripts/setup.sh build wheel
+	@$(PYTHON) scripts/wheel.py --develop $(ARGS)
 
 demo:  ## relay, tunnel and faults in one readable transcript; every line is a check
 	@scripts/setup.sh build demo
@@ -30,7 +38,7 @@ demo-bond:  ## two shaped links, the bond over both, one pulled mid-transfer and
 	@$(PYTHON) scripts/demo-bond.py $(ARGS)
 
 test:  ## every test: lint, unit, simulated, end to end (ARGS="--only http" for a part)
-	@scripts/setup.sh build test
+	@scripts/setup.sh build wheel test
 	@$(PYTHON) scripts/test.py $(ARGS)
 
 bench:  ## the table of speed and memory beside nginx and ssh (ARGS="--quick", "--only NAME,...")

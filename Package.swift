@@ -35,11 +35,13 @@ let package = Package(
   products: [
     .executable(name: "causeway", targets: ["causeway"]),
     .library(name: "CausewayMessaging", targets: ["CausewayMessaging"]),
+    .library(name: "causeway_messaging", type: .dynamic, targets: ["CausewayMessagingC"]),
   ],
   targets: [
     // C
     .target(name: "CLinux", path: "Sources/C/CLinux"),
     .target(name: "CUCX", path: "Sources/C/CUCX"),
+    .target(name: "CMessaging", path: "Sources/C/CMessaging"),
     library("COpenSSL", pkgConfig: "openssl", apt: "libssl-dev"),
     library("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     library("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
@@ -73,6 +75,7 @@ let package = Package(
         "CausewayLanes", "CausewayScraping", "CausewayTelemetry", "CausewaySupport",
       ]),
     room("Messaging", ["CLinux", "CUCX", "CausewayBase", "CausewayCrypto", "CausewayMessagingCore", "CausewayLinuxIO"]),
+    room("MessagingC", ["CLinux", "CMessaging", "CausewayMessaging"]),
     room(
       "BondSimulation",
       [

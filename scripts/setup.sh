@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh GROUP...: installs the Debian packages that the named groups need. Groups: build demo demo-bond test bench bench-bond.
+# setup.sh GROUP...: installs the Debian packages that the named groups need. Groups: build wheel demo demo-bond test bench bench-bond.
 # Says what it installs and why; does nothing, quickly, when all is there. Services that come along are neither
 # started nor enabled: nginx and sshd are used here as programs with our own configurations.
 set -eu
@@ -14,6 +14,11 @@ libsqlite3-dev|pc:sqlite3|the relay's accounts
 libyaml-dev|pc:yaml-0.1|configuration files
 libucx-dev|file:/usr/include/ucp/api/ucp.h|headers of OpenUCX, which is loaded at run time
 binutils|cmd:strip|strips the shipped binary
+LIST
+    ;;
+    wheel) cat <<'LIST'
+python3-dev|pc:python3-embed|headers for the Python extension
+gcc|cmd:cc|compiles it
 LIST
     ;;
     demo) ;;  # Python's standard library is all it needs
@@ -63,7 +68,7 @@ wireguard-go|cmd:wireguard-go|the peer: one encrypted path
 mptcpize|cmd:mptcpize|the peer: MPTCP without a tunnel
 LIST
     ;;
-    *) echo "setup.sh: no group '$1' (build, demo, demo-bond, test, bench, bench-bond)" >&2; exit 2 ;;
+    *) echo "setup.sh: no group '$1' (build, wheel, demo, demo-bond, test, bench, bench-bond)" >&2; exit 2 ;;
   esac
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Every test, with one number at the end: lint, unit and simulated (swift test), end to end (Tests/EndToEnd).
+"""Every test, with one number at the end: lint, unit and simulated (swift test), end to end (Tests/EndToEnd), the Python
+package and the C ABI (Tests/Python).
 
 One debug build for the unit tests and one release build for the end-to-end tests; then both suites side by side. The last
 line stands alone and counts all: `N passed, N failed`. With CI=true a skipped test is a failure.
@@ -75,8 +76,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="FILE[.CLASS[.TEST]]", help="only these end-to-end tests, and no unit tests")
     parser.add_argument("--filter", metavar="REGEX", help="only these unit tests, and no end-to-end tests")
+    parser.add_argument("--python", action="store_true", help="only the tests of the Python package and the C ABI")
     options = parser.parse_args()
-    want_unit, want_end = not options.only, not options.filter
+    want_unit = not options.only and not options.python
+    want_end = not options.filter and not options.python
+    want_python = not options.only and not options.filter
     everything = want_unit and want_end
     suites, broken = [], 0
     if everything and not step("lint", ["scripts/lint.sh"]):
@@ -92,6 +96,11 @@ def main() -> int:
         if built and (os.environ.get("CAUSEWAY_EMULATOR") or step("link emulator", ["scripts/build-tools.sh"])):
             words = [sys.executable, "Tests/EndToEnd/run.py", *(["--only", options.only] if options.only else [])]
             suites.append(Suite("end to end", words, of_end_to_end))
+        else:
+            broken += 1
+    if want_python:
+        if step("Python package", [sys.executable, "scripts/wheel.py", "--develop"]):
+            suites.append(Suite("python", [sys.executable, "Tests/Python/run.py"], of_end_to_end))
         else:
             broken += 1
     threads = [threading.Thread(target=suite.run) for suite in suites]

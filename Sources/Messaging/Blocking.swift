@@ -95,9 +95,6 @@ extension MessagePort {
 }
 
 extension Driver {
-  /// How long a thread that waits drives the engine before it sleeps, at most.
-  static let driveLimit: UInt64 = 50_000
-
   /// Starts operations on the calling thread and waits for them, driving the worker itself for a while: no other thread is woken for
   /// what is over by then.
   func drive(_ engine: Engine, _ wait: BlockingWait, _ subject: @autoclosure () -> String, _ start: () -> Void) throws(MessagingError) {
@@ -106,7 +103,7 @@ extension Driver {
     beginDriving()
     start()
     settle()
-    let limit = pace.isManual ? .max : min(Self.driveLimit, pace.budget == 0 ? 0 : Self.driveLimit)
+    let limit = pace.isManual ? .max : crowd.budget(pace.guestBudget, now())
     var begun: UInt64 = 0
     var polls = 0
     while !wait.isDone && !isShutDown {

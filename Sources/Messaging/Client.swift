@@ -5,7 +5,7 @@ internal import Synchronization
 
 /// One connection to a server, for one `connect`: what it sends goes there, what it receives comes from there.
 public final class Client: MessagePort, @unchecked Sendable {
-  private let core: ClientCore
+  let core: ClientCore
 
   public init(on engine: Engine) throws(MessagingError) {
     try engine.checkFork("client")

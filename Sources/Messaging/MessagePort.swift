@@ -165,6 +165,7 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
   let pieces: UnsafeMutablePointer<ucp_dt_iov_t>
   let byteCount: Int
   private let buffers: [MessageBuffer]
+  private(set) var keeper: AnyObject?
 
   init(_ buffers: [MessageBuffer]) {
     self.buffers = buffers
@@ -174,6 +175,22 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
     for (index, buffer) in buffers.enumerated() {
       unsafe (pieces + index).initialize(to: ucp_dt_iov_t(buffer: buffer.base, length: buffer.count))
       total += buffer.count
+    }
+    byteCount = total
+  }
+
+  /// Of memory that `keeper`, or the caller, keeps.
+  init(unowned memory: [UnsafeRawBufferPointer], keeper: AnyObject?) {
+    buffers = []
+    self.keeper = keeper
+    // SAFETY: as above.
+    unsafe pieces = .allocate(capacity: max(1, memory.count))
+    var total = 0
+    for index in unsafe memory.indices {
+      let piece = unsafe memory[index]
+      unsafe (pieces + index).initialize(
+        to: ucp_dt_iov_t(buffer: UnsafeMutableRawPointer(mutating: piece.baseAddress), length: piece.count))
+      total += piece.count
     }
     byteCount = total
   }

@@ -14,7 +14,7 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
   /// What errors call it.
   let subject: String
   /// The endpoint that it is, of a server.
-  private let source: ConnectionID?
+  let source: ConnectionID?
 
   init(_ engine: Engine, _ mailbox: MailboxID, from source: ConnectionID?, subject: String) {
     self.engine = engine

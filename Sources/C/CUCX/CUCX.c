@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CUCX.h"
+#include <poll.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
@@ -19,6 +20,11 @@ static uint64_t clock_ns(clockid_t clock) {
 }
 uint64_t cucx_now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
 uint64_t cucx_boot_ns(void) { return clock_ns(CLOCK_BOOTTIME); }
+
+void cucx_wait_readable(int descriptor, int milliseconds) {
+  struct pollfd look = {.fd = descriptor, .events = POLLIN};
+  poll(&look, 1, milliseconds);
+}
 
 int64_t cucx_involuntary_switches(void) {
   struct rusage usage;

@@ -7,6 +7,8 @@
   public var tag = Tag(0)
   /// Bytes of the message; of a truncated one its true length.
   public var byteCount = 0
+  /// Told while the memory is still in use; its keeper tells when it is free.
+  package var isKept = false
   /// What the library allocated, +1 for whoever takes the completion.
   var unownedBuffer: Unmanaged<MessageBuffer>?
 
@@ -72,6 +74,8 @@ public struct EndpointID: RawRepresentable, Hashable, Sendable, BitwiseCopyable 
   case callback(@Sendable (Completion) -> Void)
   case queue(CompletionQueue, UInt64)
   case batch(OperationBatch, Int)
+  /// One of several that have one end together.
+  case share(SharedEnd, Int)
   case blocking(BlockingWait, Int)
 }
 

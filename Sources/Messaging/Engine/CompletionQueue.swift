@@ -73,6 +73,9 @@ internal import Synchronization
     return count
   }
 
+  /// For the consumer: nothing to take now.
+  @inline(__always) var isEmpty: Bool { taken.load(ordering: .relaxed) == filled.load(ordering: .acquiring) }
+
   /// The consumer is about to wait for the descriptor. False when there is something to take already.
   public func prepareToSleep() -> Bool {
     var counter: UInt64 = 0

@@ -59,7 +59,7 @@ extension Driver {
     unsafe core.pointee.closeConnection(id)
     guard unsafe slot.pointee.id == id else { return unsafe core.pointee.releaseConnection(id) }
     settle()
-    unsafe closeEndpoint(slot, force: slot.pointee.hasFailed)
+    unsafe closeEndpoint(slot, force: slot.pointee.hasFailed || slot.pointee.requests > 0)
   }
 
   private func closeEndpoint(_ slot: UnsafeMutablePointer<ConnectionSlot>, force: Bool) {

@@ -28,6 +28,7 @@ extension Driver {
     case .flushConnection(let connection):
       if connection == MessagePort.nothing { return tell(target, Completion(.closed)) }
       waitFlush(unsafe core.pointee.flush(connection, deadline: operation.deadline), target, number)
+    case .run(let body): body()
     case .cancel(let kind, let slot): cancel(kind, slot, number)
     }
   }
@@ -68,8 +69,9 @@ extension Driver {
 
   // MARK: Cancellation
 
-  /// Cancels the operation with this number: in its slot when that is known, else wherever it is. Over already: nothing.
-  private func cancel(_ kind: Operation.Cancellable, _ index: UInt32?, _ number: UInt64) {
+  /// Cancels the operation with this number: in its slot when that is known, else wherever it is. Over already, or in its last step: false.
+  @discardableResult func cancel(_ kind: Operation.Cancellable, _ index: UInt32?, _ number: UInt64) -> Bool {
+    var isCancelled = false
     switch kind {
     case .send:
       unsafe find(sends, index, number, \.operation) { slot in
@@ -77,8 +79,9 @@ extension Driver {
         switch unsafe core.pointee.cancel(id) {
         case .cancelled: unsafe end(slot, Completion(.cancelled))
         case .underWay: unsafe pin(slot, Completion(.cancelled))
-        case .unknown: break
+        case .unknown: return
         }
+        isCancelled = true
       }
     case .receive:
       unsafe find(receives, index, number, \.operation) { slot in
@@ -86,8 +89,9 @@ extension Driver {
         switch unsafe core.pointee.cancel(id) {
         case .cancelled: abandon(id.slot, Completion(.cancelled))
         case .underWay: report(id.slot, .cancelled)
-        case .unknown: break
+        case .unknown: return
         }
+        isCancelled = true
       }
     case .flush:
       unsafe find(flushes, index, number, \.operation) { slot in
@@ -96,8 +100,10 @@ extension Driver {
         let target = unsafe take(&slot.pointee.target)
         unsafe slot.pointee = FlushSlot()
         tell(target, Completion(.cancelled))
+        isCancelled = true
       }
     }
+    return isCancelled
   }
 
   private func find<Slot>(

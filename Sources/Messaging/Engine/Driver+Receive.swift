@@ -192,7 +192,10 @@ extension Driver {
     guard unsafe slot.pointee.keeper != nil, unsafe !slot.pointee.isReported else { return }
     unsafe slot.pointee.isReported = true
     let target = unsafe take(&slot.pointee.target)
-    tell(target, Completion(code))
+    unsafe ForeignKeeper.report(slot.pointee.keeper)
+    var outcome = Completion(code)
+    outcome.isKept = true
+    tell(target, outcome)
   }
 
   // MARK: Stored messages

@@ -133,6 +133,9 @@ extension Driver {
       return
     }
     let target = unsafe take(&slot.pointee.target)
+    unsafe ForeignKeeper.report(slot.pointee.keeper)
+    var outcome = outcome
+    outcome.isKept = true
     tell(target, outcome)
   }
 

@@ -37,18 +37,19 @@ internal import Synchronization
   let submissions = SubmissionRing(capacity: 1 << 14)
   let pace: Pace
 
-  private let owner = Atomic<UInt>(0)
-  private let isParked = Atomic<Bool>(true)
-  private let guests = Atomic<Int>(0)
-  /// Threads that drive the worker for themselves, and whether the engine's thread waits for one of them.
-  private let drivers = Atomic<Int>(0)
-  private let engineWants = Atomic<Bool>(false)
-  /// A driving thread left something to do.
-  private let wantsLoop = Atomic<Bool>(false)
-  /// How long after the last drive the engine's thread leaves the worker to the next.
-  static let lease: UInt64 = 1_000_000
-  private var efdIsPaused = false
-  private var leaseTimer: LoopTimer?
+  let owner = Atomic<UInt>(0)
+  let isParked = Atomic<Bool>(true)
+  let guests = Atomic<Int>(0)
+  /// Other threads that drive, and when one did last (Driver+Guests).
+  let drivers = Atomic<Int>(0)
+  let lastDrive = Atomic<UInt64>(0)
+  let crowd = Crowd()
+  /// The engine's thread wants the lock back.
+  let isWanted = Atomic<Bool>(false)
+  /// It sleeps without having armed the worker, because others drive.
+  let sleepsOnLease = Atomic<Bool>(false)
+  /// When it wakes at the latest.
+  let sleepsUntil = Atomic<UInt64>(0)
   /// Nobody drives any more; what comes is refused by whoever brings it.
   let hasEnded = Atomic<Bool>(false)
 
@@ -63,8 +64,8 @@ internal import Synchronization
     var blocks = BlockPool()
     var operationCount: UInt64 = 0
     var polls: UInt64 = 0
-    /// When another thread drove the worker last; 0 for never or long ago.
-    var lastDrive: UInt64 = 0
+    /// Whether nobody drove before the guest that drives now.
+    var wasParked = false
     var nextLook: UInt64 = 0
     var idleSince: UInt64 = 0
     /// Endpoints that UCX is closing.
@@ -110,9 +111,9 @@ internal import Synchronization
 
   /// On the loop's thread, or before it runs.
   func start() throws(SystemError) {
-    efdRegistration = try loop.register(efd, efdHandler, levelTriggered: true)
+    // By edges: a worker that others drive is not armed, and its descriptor stays readable meanwhile.
+    efdRegistration = try loop.register(efd, efdHandler)
     deadlineTimer = LoopTimer(loop) { [unowned self] now in unsafe core.pointee.advance(to: now) }
-    leaseTimer = LoopTimer(loop) { _ in }
     safetyTimer = LoopTimer(loop) { [unowned self] _ in
       unsafe work.pointee.safetyWakes += 1
       resumeRoomWaiters(evenWithoutRoom: true)
@@ -127,7 +128,6 @@ internal import Synchronization
     efdRegistration = nil
     deadlineTimer = nil
     safetyTimer = nil
-    leaseTimer = nil
     finishClosing(atMost: 200_000_000)
     // SAFETY: nobody calls UCX with them again: `isShutDown` is looked at by every turn and submission.
     unsafe table.pointee.worker_destroy(worker)
@@ -164,41 +164,6 @@ internal import Synchronization
     guests.subtract(1, ordering: .relaxed)
     defer { release() }
     return body()
-  }
-
-  // MARK: Threads that drive for themselves
-
-  /// The lock for a thread that drives the worker; the engine's thread sleeps meanwhile, and a while longer.
-  func beginDriving() {
-    drivers.add(1, ordering: .sequentiallyConsistent)
-    acquire()
-  }
-
-  /// - Parameter isDone: Else the engine's thread goes on at once.
-  func endDriving(isDone: Bool) {
-    unsafe work.pointee.lastDrive = now()
-    let hasCallbacks = unsafe !work.pointee.callbacks.isEmpty
-    release()
-    drivers.subtract(1, ordering: .sequentiallyConsistent)
-    if !isDone || hasCallbacks {
-      wantsLoop.store(true, ordering: .sequentiallyConsistent)
-      loop.interrupt()
-    }
-  }
-
-  var engineWantsIn: Bool { engineWants.load(ordering: .relaxed) }
-
-  func yieldToEngine() {
-    release()
-    while engineWants.load(ordering: .relaxed) { sched_yield() }
-    acquire()
-  }
-
-  /// Whether the worker is left to others: they drive it now, or did a moment ago.
-  private var isLent: Bool {
-    if drivers.load(ordering: .relaxed) != 0 { return true }
-    let last = unsafe work.pointee.lastDrive
-    return unsafe last != 0 && !wantsLoop.load(ordering: .relaxed) && now() &- last < Self.lease && work.pointee.callbacks.isEmpty
   }
 
   @inline(never) private func letGuestsIn() {
@@ -262,10 +227,8 @@ internal import Synchronization
 
   func poll() -> CompanionAnswer {
     if unsafe work.pointee.isShutDown { return .wait }
-    if unsafe work.pointee.lastDrive != 0 || drivers.load(ordering: .relaxed) != 0, let answer = lend() { return answer }
     while true {
       if guests.load(ordering: .relaxed) != 0 { letGuestsIn() }
-      if drivers.load(ordering: .relaxed) != 0 { return .look }
       var isBusy = unsafe cucx_progress(table, worker) != 0
       if !submissions.isEmpty {
         submissions.drain { perform($0) }
@@ -274,6 +237,10 @@ internal import Synchronization
       settle()
       if runCallbacks() { isBusy = true }
       if unsafe !work.pointee.roomWaiters.isEmpty { resumeRoomWaiters() }
+      if isDrivenByOthers && !loop.hasWaitingWork {
+        armTimers()
+        return .wait
+      }
       if loop.hasWaitingWork {
         unsafe work.pointee.polls &+= 1
         unsafe work.pointee.idleSince = 0
@@ -293,30 +260,6 @@ internal import Synchronization
         return .wait
       }
     }
-  }
-
-  /// Leaves the worker to a thread that drives it, or takes it back. The descriptor is not watched meanwhile: it stays readable.
-  @inline(never) private func lend() -> CompanionAnswer? {
-    if isLent && !loop.hasWaitingWork {
-      if !efdIsPaused, let efdRegistration {
-        efdIsPaused = true
-        loop.setPaused(efdRegistration, true)
-      }
-      settle()
-      _ = runCallbacks()
-      armTimers()
-      leaseTimer?.set(after: .milliseconds(1))
-      return .wait
-    }
-    if drivers.load(ordering: .relaxed) == 0 {
-      unsafe work.pointee.lastDrive = 0
-      wantsLoop.store(false, ordering: .relaxed)
-      if efdIsPaused, let efdRegistration {
-        efdIsPaused = false
-        loop.setPaused(efdRegistration, false)
-      }
-    }
-    return nil
   }
 
   private enum Idleness { case spin, look, sleep }
@@ -346,7 +289,9 @@ internal import Synchronization
     } else {
       deadlineTimer?.cancel()
     }
-    safetyTimer?.set(after: Self.longestSleep)
+    let longest = isDrivenByOthers ? Self.lease : Self.longestSleep
+    safetyTimer?.set(after: longest)
+    sleepsUntil.store(min(deadline.nanoseconds, (Instant(nanoseconds: cucx_boot_ns()) + longest).nanoseconds), ordering: .relaxed)
   }
 
   func willWait() -> Bool {
@@ -354,15 +299,16 @@ internal import Synchronization
       release()
       return true
     }
-    if efdIsPaused {
-      release()
-      return true
+    let isOnLease = isDrivenByOthers
+    if !isOnLease {
+      pace.willSleep()
+      if pace.neverSleeps { return false }
+      if unsafe cucx_arm(table, worker) != 0 { return false }
     }
-    pace.willSleep()
-    if pace.neverSleeps { return false }
-    if unsafe cucx_arm(table, worker) != 0 { return false }
+    sleepsOnLease.store(isOnLease, ordering: .sequentiallyConsistent)
     isParked.store(true, ordering: .sequentiallyConsistent)
-    if !submissions.isEmpty {
+    // Whoever hands something over, or stops driving, looks at the flags after that; we look at theirs after setting ours.
+    if !submissions.isEmpty || (isOnLease && !isDrivenByOthers) {
       isParked.store(false, ordering: .relaxed)
       return false
     }
@@ -371,12 +317,12 @@ internal import Synchronization
   }
 
   func didWait() {
-    if !tryAcquire() {
-      engineWants.store(true, ordering: .relaxed)
-      acquire()
-      engineWants.store(false, ordering: .relaxed)
-    }
+    isWanted.store(true, ordering: .relaxed)
+    acquire()
+    isWanted.store(false, ordering: .relaxed)
     isParked.store(false, ordering: .relaxed)
+    sleepsOnLease.store(false, ordering: .relaxed)
+    endLease()
     unsafe work.pointee.idleSince = 0
     unsafe work.pointee.nextLook = 0
   }
@@ -438,6 +384,7 @@ internal import Synchronization
     case .callback(let callback): unsafe work.pointee.callbacks.append((callback, outcome))
     case .queue(let queue, let user): queue.push(user, outcome)
     case .batch(let batch, let index): batch.set(index, outcome)
+    case .share(let share, let index): share.end(index, outcome)
     case .blocking(let wait, let index): wait.set(index, outcome)
     }
   }

@@ -22,6 +22,9 @@ final class Pace {
   let neverSleeps: Bool
   let isManual: Bool
   private let most: UInt64
+  /// How long a thread that waits for a completion drives before it sleeps: longer than it takes to wake a peer that sleeps, or two that
+  /// have fallen asleep would never find back to speed.
+  var guestBudget: UInt64 { isManual || neverSleeps ? 500_000 : 10 * most }
   /// Nanoseconds without work before a sleep.
   // An atomic only because a field of a class is checked for exclusive access at each look.
   private let current: Atomic<UInt64>

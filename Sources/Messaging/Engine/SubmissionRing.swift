@@ -10,6 +10,8 @@ internal import Synchronization
     case receive(MailboxID, from: ConnectionID?)
     case flush(MailboxID)
     case flushConnection(ConnectionID)
+    /// Several at once, or whatever else the driver shall do.
+    case run(@Sendable () -> Void)
     /// Of the operation with this number: its slot when that is known.
     case cancel(Cancellable, UInt32?)
   }

@@ -88,9 +88,19 @@ double cucx_endpoint_estimate(const struct cucx_library *ucx, ucp_ep_h endpoint,
 /* CLOCK_MONOTONIC and CLOCK_BOOTTIME in nanoseconds. */
 uint64_t cucx_now_ns(void);
 uint64_t cucx_boot_ns(void);
+/* Between two looks of a thread that spins. */
+static inline void cucx_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
 /* Times that the calling thread was pushed off its core; cores that it may run on. */
 int64_t cucx_involuntary_switches(void);
 int cucx_core_count(void);
+/* Waits until a descriptor is readable, at most so many milliseconds (-1: for ever), or a signal comes. */
+void cucx_wait_readable(int descriptor, int milliseconds);
 /* Binds the calling thread to one core. 0 or -errno. */
 int cucx_bind_to_core(int core);
 /* How often the process has been forked below the one that asked first; watches from the first call on. */

@@ -1,0 +1,194 @@
+"""Callbacks, calls that block, several loops, and programs that end in the middle of things."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import unittest
+
+from support import Pair, causeway, program, start
+
+
+class Callbacks(Pair):
+    async def test_callbacks_run_on_one_thread(self):
+        told, over = [], threading.Event()
+
+        def note(*values):
+            told.append((threading.current_thread().name, values))
+            if len(told) == 3:
+                over.set()
+
+        self.server.post_recv(bytearray(4), 1, None, note, note)
+        self.client.post_send(b"abc", 1, note, note)
+        self.client.post_recv(bytearray(4), done=note, failed=note, timeout=0.05)
+        self.assertTrue(await asyncio.to_thread(over.wait, 20))
+        self.assertEqual({name for name, _ in told}, {"causeway callbacks"})
+        self.assertIn((1, 3), [values for _, values in told])
+        self.assertIsInstance(told[-1][1][0], causeway.TimedOutError)
+
+    async def test_what_a_callback_raises_goes_to_the_hook(self):
+        caught, old = threading.Event(), sys.unraisablehook
+        sys.unraisablehook = lambda found: caught.set() if isinstance(found.exc_value, KeyError) else None
+        try:
+            self.server.post_recv(bytearray(4), done=lambda tag, length: {}["nothing"])
+            await self.client.send(b"x", tag=1)
+            self.assertTrue(await asyncio.to_thread(caught.wait, 20))
+        finally:
+            sys.unraisablehook = old
+
+    async def test_an_operation_with_callbacks_can_be_cancelled(self):
+        failed = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        operation = self.server.post_recv(bytearray(4), failed=lambda error: loop.call_soon_threadsafe(failed.set_result, error))
+        self.assertTrue(operation.cancel())
+        self.assertIsInstance(await asyncio.wait_for(failed, 20), causeway.OperationCancelledError)
+        self.assertFalse(operation.cancel())
+
+    async def test_accepted_endpoints_come_by_callback(self):
+        server, accepted, over = causeway.Server(), [], threading.Event()
+        server.on_accept(lambda endpoint: (accepted.append(endpoint), over.set()))
+        client = causeway.Client()
+        await client.connect_address(server.listen_address(), timeout=20)
+        self.assertTrue(await asyncio.to_thread(over.wait, 20))
+        self.assertEqual(accepted, server.clients)
+
+
+class Blocking(unittest.TestCase):
+    def setUp(self):
+        self.server, self.client = causeway.Server(), causeway.Client()
+        self.server.listen("127.0.0.1")
+        self.client.connect_sync("127.0.0.1", self.server.port, timeout=20)
+        self.endpoint = self.server.accept_sync(timeout=20)
+
+    def tearDown(self):
+        self.client.close_sync()
+        self.server.close_sync()
+
+    def test_calls_that_block(self):
+        buffer = bytearray(8)
+        self.client.send_sync(b"there", tag=1)
+        self.assertEqual(self.server.recv_sync(buffer, tag=1, timeout=20), (1, 5))
+        self.endpoint.send_sync(b"and back", tag=2)
+        self.assertEqual(bytes(self.client.recv_message_sync(tag=2, timeout=20)), b"and back")
+        self.client.send_many_sync([b"a", b"b"], [1, 2])
+        self.client.flush_sync(timeout=20)
+        self.assertEqual(self.server.recv_many_sync([bytearray(1), bytearray(1)], timeout=20), [(1, 1), (2, 1)])
+        with self.assertRaises(causeway.TimedOutError):
+            self.server.recv_sync(buffer, timeout=0.01)
+        with self.assertRaises(causeway.TimedOutError):
+            self.server.accept_sync(timeout=0.01)
+
+    def test_threads_wait_side_by_side(self):
+        results = []
+        threads = [threading.Thread(target=lambda tag=tag: results.append(self.server.recv_sync(bytearray(1), tag=tag, timeout=60))) for tag in range(4)]
+        for thread in threads:
+            thread.start()
+        for tag in range(4):
+            self.client.send_sync(b"x", tag=tag)
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual(sorted(results), [(tag, 1) for tag in range(4)])
+
+    def test_a_blocking_call_can_be_interrupted(self):
+        signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(InterruptedError()))
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with self.assertRaises(InterruptedError):
+            self.server.recv_sync(bytearray(1))
+
+    def test_loops_come_and_go(self):
+        async def one():
+            left = self.server.recv(bytearray(1), tag=99)
+            self.addCleanup(lambda: left)
+            received = self.server.recv(bytearray(1), tag=1)
+            await self.client.send(b"x", tag=1)
+            return await received
+
+        self.assertEqual([asyncio.run(one()) for _ in range(3)], [(1, 1)] * 3)
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(asyncio.run(one()))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual(results, [(1, 1)] * 2)
+
+
+class Programs(unittest.TestCase):
+    BEGIN = """
+        import asyncio, os, sys, causeway
+        server, client = causeway.Server(), causeway.Client()
+        server.listen("127.0.0.1")
+        client.connect_sync("127.0.0.1", server.port, timeout=20)
+        endpoint = server.accept_sync(20)
+    """
+
+    def run_program(self, text, **environment):
+        import textwrap
+
+        done = program(textwrap.dedent(self.BEGIN) + textwrap.dedent(text), **environment)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        return done.stdout
+
+    def test_a_program_may_end_with_operations_in_flight(self):
+        self.run_program(
+            """
+            async def main():
+                global held
+                held = [server.recv(bytearray(1 << 20)), client.send(bytearray(1 << 20), 5), client.flush()]
+                client.post_recv(bytearray(8), done=print, failed=print)
+            asyncio.run(main())
+            """
+        )
+
+    def test_nothing_is_printed(self):
+        self.assertEqual(self.run_program("client.close_sync(); server.close_sync()"), "")
+
+    def test_a_child_by_fork_is_refused(self):
+        said = self.run_program(
+            """
+            child = os.fork()
+            if child == 0:
+                try:
+                    client.send_sync(b"x", 1)
+                except causeway.ForkedError as error:
+                    print("refused:", error, flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+            client.send_sync(b"x", 1)
+            server.recv_sync(bytearray(1), 1, timeout=20)
+            """
+        )
+        self.assertIn("refused: this process was forked", said)
+
+    def test_a_killed_peer_is_lost(self):
+        server = causeway.Server()
+        server.listen("127.0.0.1")
+        peer = start("import sys, causeway; c = causeway.Client(); c.connect_sync('127.0.0.1', int(sys.argv[1])); sys.stdin.read()", str(server.port))
+        endpoint = server.accept_sync(timeout=60)
+
+        async def main():
+            waiting = [server.recv(bytearray(1), source=endpoint), endpoint.send(bytearray(1 << 20), tag=1), endpoint.flush()]
+            peer.kill()
+            return await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
+
+        self.assertEqual({type(result) for result in asyncio.run(main())}, {causeway.PeerLostError})
+        self.assertEqual(server.clients, [])
+        peer.communicate()
+
+    def test_uvloop_works(self):
+        try:
+            import uvloop
+        except ImportError:
+            self.skipTest("no uvloop")
+
+        async def main():
+            server, client = causeway.Server(), causeway.Client()
+            server.listen("127.0.0.1")
+            await client.connect("127.0.0.1", server.port)
+            received = server.recv(bytearray(1), timeout=20)
+            await client.send(b"x", tag=1)
+            return await received
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            self.assertEqual(runner.run(main()), (1, 1))

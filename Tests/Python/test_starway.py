@@ -1,0 +1,117 @@
+"""causeway.starway is Starway 0.6.0's surface."""
+
+import asyncio
+import json
+import pathlib
+import tempfile
+import threading
+import unittest
+
+from support import causeway, numpy, program
+
+import causeway.starway as starway
+from causeway import bench
+
+
+class Surface(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.server, self.client = starway.Server(), starway.Client()
+        address = self.server.listen_address()
+        self.assertEqual(self.server.get_worker_address(), address)
+        await self.client.aconnect_address(address)
+        (self.endpoint,) = self.server.list_clients()
+
+    async def asyncTearDown(self):
+        for each in (self.client, self.server):
+            try:
+                await each.aclose()
+            except RuntimeError:
+                pass  # the test closed it
+
+    async def test_messages_and_flushes(self):
+        received = self.server.arecv(bytearray(8), 0, 0)
+        await self.client.asend(b"hello", 3)
+        self.assertEqual(await received, (3, 5))
+        received = self.client.arecv(bytearray(8), 4, 0xFFFF)
+        await self.server.asend(self.endpoint, b"back", 4)
+        self.assertEqual(await received, (4, 4))
+        await asyncio.gather(self.client.aflush(), self.server.aflush(), self.server.aflush_ep(self.endpoint))
+
+    async def test_callbacks(self):
+        told, over = [], threading.Event()
+        self.server.recv(bytearray(8), 1, 0xFF, lambda *values: (told.append(values), over.set()), print)
+        self.client.send(b"abc", 1, lambda: None, print)
+        self.assertTrue(await asyncio.to_thread(over.wait, 20))
+        self.assertEqual(told, [(1, 3)])
+        over.clear()
+        self.server.flush_ep(self.endpoint, over.set, print)
+        self.assertTrue(await asyncio.to_thread(over.wait, 20))
+
+    async def test_a_failure_is_told_in_words(self):
+        told, over = [], threading.Event()
+        self.client.recv(bytearray(8), 1, 0xFF, print, lambda text: (told.append(text), over.set()))
+        await self.client.aclose()
+        self.assertTrue(await asyncio.to_thread(over.wait, 20))
+        self.assertIn("cancel", told[0])
+
+    async def test_a_truncated_message_is_dropped(self):
+        await self.client.asend(b"too long", 1)
+        with self.assertRaises(causeway.TruncatedError):
+            await self.server.arecv(bytearray(2), 1, 0xFF)
+        await self.client.asend(b"ok", 1)
+        self.assertEqual(await self.server.arecv(bytearray(2), 1, 0xFF), (1, 2))
+
+    async def test_clients_stay_listed(self):
+        await self.client.aclose()
+        first, second = self.server.list_clients(), self.server.list_clients()
+        self.assertEqual(first, {self.endpoint})
+        self.assertIsNot(first, second)
+
+    async def test_what_is_not_running_raises(self):
+        await self.client.aclose()
+        for refused in (self.client.aclose, starway.Client().aclose, starway.Server().aclose, lambda: starway.Client().asend(b"x", 1)):
+            with self.assertRaises(RuntimeError):
+                await refused()
+        with self.assertRaises(RuntimeError):
+            self.server.listen("127.0.0.1", 0)
+        with self.assertRaisesRegex(Exception, "not connected"):
+            await starway.Client().aconnect("127.0.0.1", 1)
+
+    async def test_what_is_known_of_a_connection(self):
+        self.assertGreater(self.client.evaluate_perf(1 << 20), 0)
+        self.assertGreater(self.server.evaluate_perf(self.endpoint, 1), 0)
+        self.assertTrue(all(len(pair) == 2 for pair in self.endpoint.view_transports()))
+        self.assertIsInstance(self.client.get_worker_address(), bytes)
+        self.assertIn(starway.check_sys_libs(), ("system", "wheel"))
+        self.assertTrue(self.endpoint.name)
+
+    @unittest.skipUnless(numpy, "no NumPy")
+    async def test_other_arrays_are_converted_to_be_sent_and_refused_to_be_received_into(self):
+        got = numpy.zeros(3, dtype=numpy.uint8)
+        received = self.server.arecv(got, 0, 0)
+        await self.client.asend(numpy.array([1, 2, 300]), 1)
+        self.assertEqual(await received, (1, 3))
+        self.assertEqual(list(got), [1, 2, 44])
+        with self.assertRaises(TypeError):
+            self.server.arecv(numpy.zeros(3), 0, 0)
+
+
+class Benchmarks(unittest.TestCase):
+    def test_the_options_are_starways(self):
+        self.assertEqual([bench.parse_size(text) for text in ("512M", "1_000", "0.5GiB", "4kb")], [512 << 20, 1000, 1 << 29, 4096])
+        arguments = bench.build_parser().parse_args(["--role", "loopback", "--scenarios", "large-array", "--large-bytes", "1M"])
+        self.assertEqual(bench.scenario_plan(arguments), [("large-array", {"message_bytes": 1 << 20})])
+        self.assertEqual(starway.list_benchmark_scenarios(), ["large-array", "small-messages", "pingpong-flag", "streaming-duplex"])
+
+    def test_every_scenario_runs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            output = pathlib.Path(folder, "results.json")
+            done = program(
+                "import sys, causeway.bench; sys.exit(causeway.bench.main(sys.argv[1:]))",
+                *"--role loopback --listen-mode worker --large-bytes 1M --small-iterations 2 --flag-iterations 20 --flag-warmup 2".split(),
+                *"--stream-bytes 64K --stream-iterations 4 --stream-warmup 1 --output".split(),
+                str(output),
+            )
+            self.assertEqual(done.returncode, 0, done.stderr)
+            names = [scenario["name"] for scenario in json.loads(output.read_text())["scenarios"]]
+        self.assertEqual(names, starway.list_benchmark_scenarios())

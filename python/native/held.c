@@ -1,0 +1,87 @@
+/* Buffers of callers, held as long as an operation may touch them. */
+#include "native.h"
+
+#include <string.h>
+
+/* The part of DLPack's structures (version 0 of its ABI) that is read here. */
+typedef struct dl_tensor {
+  void *data;
+  struct {
+    int32_t type, id;
+  } device;
+  int32_t dimensions;
+  struct {
+    uint8_t code, bits;
+    uint16_t lanes;
+  } element;
+  int64_t *shape, *strides;
+  uint64_t offset;
+} dl_tensor;
+typedef struct dl_managed {
+  dl_tensor tensor;
+  void *context;
+  void (*deleter)(struct dl_managed *);
+} dl_managed;
+enum { DL_CPU = 1, DL_CUDA_HOST = 3 };
+
+static int hold_tensor(held *held, PyObject *object) {
+  PyObject *capsule = PyObject_CallMethodObjArgs(object, name_dlpack, NULL);
+  if (!capsule) return -1;
+  dl_managed *managed = PyCapsule_GetPointer(capsule, "dltensor");
+  if (!managed) {
+    Py_DECREF(capsule);
+    return -1;
+  }
+  const dl_tensor *tensor = &managed->tensor;
+  const char *problem = NULL;
+  if (tensor->device.type != DL_CPU && tensor->device.type != DL_CUDA_HOST) problem = "the tensor is not in the memory of the host";
+  uint64_t elements = 1;
+  for (int i = tensor->dimensions - 1; i >= 0 && !problem; i--) {
+    if (tensor->strides && tensor->shape[i] > 1 && (uint64_t)tensor->strides[i] != elements) problem = "the tensor is not contiguous";
+    elements *= (uint64_t)tensor->shape[i];
+  }
+  if (problem) {
+    PyErr_SetString(PyExc_BufferError, problem);
+    Py_DECREF(capsule);
+    return -1;
+  }
+  PyCapsule_SetName(capsule, "used_dltensor"); /* ours from here on */
+  Py_DECREF(capsule);
+  held->managed = managed;
+  held->data = (char *)tensor->data + tensor->offset;
+  held->length = elements * (((uint64_t)tensor->element.bits * tensor->element.lanes + 7) / 8);
+  return 0;
+}
+
+int hold(held *held, PyObject *object, bool writable) {
+  held->managed = NULL;
+  if (!PyObject_CheckBuffer(object) && PyObject_HasAttr(object, name_dlpack)) return hold_tensor(held, object);
+  if (PyObject_GetBuffer(object, &held->view, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0) {
+    held->data = NULL;
+    if (PyErr_ExceptionMatches(PyExc_ValueError)) { /* NumPy's way; everybody else says BufferError */
+      PyObject *type, *value, *traceback;
+      PyErr_Fetch(&type, &value, &traceback);
+      PyErr_Format(PyExc_BufferError, "%S", value ? value : Py_None);
+      Py_XDECREF(type);
+      Py_XDECREF(value);
+      Py_XDECREF(traceback);
+    }
+    return -1;
+  }
+  /* An empty buffer may have no address, which for receives would mean "allocate". */
+  held->data = held->view.buf ? held->view.buf : (void *)held;
+  held->length = (size_t)held->view.len;
+  return 0;
+}
+
+void let_go(held *held) {
+  if (!held->data) return;
+  if (held->managed) {
+    dl_managed *managed = held->managed;
+    if (managed->deleter) managed->deleter(managed);
+  } else {
+    PyBuffer_Release(&held->view);
+  }
+  held->data = NULL;
+  held->managed = NULL;
+}
