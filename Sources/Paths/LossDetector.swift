@@ -6,6 +6,8 @@ struct AcknowledgedAmount: BitwiseCopyable {
   var packetCount = 0
   /// Of `byteCount`: sent while the path was its own limit.
   var limitedByteCount = 0
+  /// Beside `byteCount`: acknowledgements, probes and the like, which nobody asked to have acknowledged. The path carried them all the same.
+  var overheadByteCount = 0
   var lostByteCount = 0
   var lostPacketCount = 0
   /// Declared lost before, and arrived now.
@@ -191,7 +193,10 @@ struct LossDetector: ~Copyable {
         if record.flags.contains(.suspended) && counter >= suspendedStart { suspendedByteCount &-= Int(record.byteCount) }
         outcome.spurious.append(record.token)
         note(record, counter, &amount)
-      case .none, .acknowledged: break
+      case .none:
+        ring.setStatus(.acknowledged, of: counter)
+        amount.overheadByteCount &+= Int(record.byteCount)
+      case .acknowledged: break
       }
       counter &+= 1
     }

@@ -45,6 +45,19 @@ import Testing
     #expect(detector.suspendedByteCount == 0 && detector.spuriousCount == 2)
   }
 
+  @Test func `what nobody asked to have acknowledged counts once as carried`() throws {
+    var detector = LossDetector()
+    var outcome = AcknowledgementOutcome()
+    for counter in 0..<4 as Range<UInt64> {
+      detector.sent(counter: counter, byteCount: 100, token: 1, flags: counter == 3 ? [] : .unacknowledged, at: at(0))
+    }
+    var amount = try acknowledge(&detector, [(3, 3), (0, 1)], &outcome)
+    #expect(amount.byteCount == 100 && amount.overheadByteCount == 200)
+    amount = try acknowledge(&detector, [(3, 3)], &outcome)
+    amount = try acknowledge(&detector, [(0, 3)], &outcome)
+    #expect(amount.byteCount == 0 && amount.overheadByteCount == 100 && outcome.acknowledged == [1])
+  }
+
   @Test(
     arguments: [
       ([(0, 10)], .neverSent), ([(3, 2)], .disordered), ([(5, 6), (6, 6)], .disordered), ([(2, 3), (4, 5)], .disordered),
