@@ -109,6 +109,7 @@ struct SenderState: ~Copyable {
   mutating func beginCounterSpace() {
     previousCounterBase = counterBase
     counterBase = detector.end
+    detector.beginSpace()
   }
 
   // MARK: Acknowledgements

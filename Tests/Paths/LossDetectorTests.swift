@@ -29,6 +29,19 @@ import Testing
     #expect(detector.inFlightByteCount == 0 && detector.suspendedByteCount == 1000)
   }
 
+  @Test func `packets under new keys overtake none of those before`() throws {
+    var detector = LossDetector()
+    var outcome = AcknowledgementOutcome()
+    for counter in 0..<3 { detector.sent(counter: UInt64(counter), byteCount: 1000, token: UInt32(counter), flags: [], at: at(0)) }
+    detector.beginSpace()
+    for counter in 3..<9 { detector.sent(counter: UInt64(counter), byteCount: 1000, token: UInt32(counter), flags: [], at: at(0)) }
+    var amount = try acknowledge(&detector, [(4, 8)], &outcome)
+    detector.detect(at: at(20), reordering: 20_000_000, timer: 40_000_000, &amount, into: &outcome)
+    #expect(outcome.lost == [3])
+    amount = try acknowledge(&detector, [(0, 2)], &outcome)
+    #expect(amount.packetCount == 3 && amount.overtakenSentAt == 0)
+  }
+
   @Test func `what the timer lost takes up budget until something later arrives`() throws {
     var detector = LossDetector()
     var outcome = AcknowledgementOutcome()
