@@ -49,6 +49,7 @@ wireguard-tools|cmd:wg|configures it, makes keys
 iperf3|cmd:iperf3|load through a bond
 iputils-ping|cmd:ping|echoes through a bond
 strace|cmd:strace|counts system calls of packet threads
+systemd|cmd:systemd-analyze|checks the bond's unit
 libucx0|file:/usr/lib/x86_64-linux-gnu/libucp.so.0|messages between processes
 LIST
     ;;

@@ -47,6 +47,10 @@ struct CapacityEstimator: Sendable {
   static let maximumGrowth = 0.25
   /// Congestion marks on more than this share of a round count as a queue.
   static let markShare = 0.05
+  /// What is left of the estimate when the path returns.
+  static let returnShare = 0.7
+  /// A return that comes later after the last one begins a new series, in nanoseconds.
+  static let returnMemory: UInt64 = 10_000_000_000
   /// In the start, so many late samples in a row end it before the round does.
   static let lateSampleLimit = 4
 
@@ -79,6 +83,9 @@ struct CapacityEstimator: Sendable {
   private var idleEndedAt: UInt64 = 0
   private var rateBeforeCut = 0.0
   private var drain = QueueDrain()
+  private var returnedAt: UInt64 = 0
+  /// What returns lower the estimate to at the lowest.
+  private var returnFloor = 0.0
 
   private struct Round: Sendable, BitwiseCopyable {
     var isOpen = false
@@ -87,6 +94,7 @@ struct CapacityEstimator: Sendable {
     var byteCount = 0
     var packetCount = 0
     var limitedByteCount = 0
+    var overheadByteCount = 0
     var leastWait = Int64.max
     var markedCount = 0
   }
@@ -116,9 +124,13 @@ struct CapacityEstimator: Sendable {
     idleEndedAt = now.nanoseconds
   }
 
-  /// The path came back from suspicion or loss: seven tenths of the estimate, and a quick look whether it still holds.
+  /// The path came back from suspicion or loss: seven tenths of the estimate, and a quick look whether it still holds. A path that is
+  /// suspected again and again by mistake carries what it did; returns soon after another lower the estimate no further.
   mutating func returned(afterLoss: Bool, at now: Instant) {
-    rate *= 0.7
+    if losses.isTesting { rate = max(rate, rateBeforeCut) }  // an experiment that is broken off
+    if now.nanoseconds &- returnedAt > Self.returnMemory || returnedAt == 0 { returnFloor = Self.returnShare * rate }
+    returnedAt = now.nanoseconds
+    rate = min(rate, max(Self.returnShare * rate, returnFloor))
     growth = 0.1
     if afterLoss {
       isStarting = true
@@ -145,6 +157,7 @@ struct CapacityEstimator: Sendable {
     round.byteCount &+= amount.byteCount
     round.packetCount &+= amount.packetCount &+ amount.spuriousPacketCount
     round.limitedByteCount &+= amount.limitedByteCount
+    round.overheadByteCount &+= amount.overheadByteCount
     guard let sentAt = amount.largestSentAt else { return false }
     let arrival = oneWay.unwrap(acknowledgement.arrivalMicroseconds)
     let delay = oneWay.update(sentAt: Instant(nanoseconds: sentAt), arrival: arrival, at: now)
@@ -225,7 +238,8 @@ struct CapacityEstimator: Sendable {
     span: Double, length: Double, hurry: Bool, _ roundTrip: RoundTripEstimator, at now: Instant
   ) {
     roundCount += 1
-    delivered = Double(round.byteCount) / span * 1e9
+    // All that the pace was charged for: where acknowledgements are most of what a path carries, data alone would make less of it each round.
+    delivered = Double(round.byteCount &+ round.overheadByteCount) / span * 1e9
     queue = round.leastWait == .max ? 0 : Double(round.leastWait)
     if hurry { queue = max(queue, 2 * target) }
     let busy = Double(round.limitedByteCount) >= Self.busyShare * Double(round.byteCount) && round.byteCount > 0
@@ -307,7 +321,9 @@ struct CapacityEstimator: Sendable {
     smoothQueueRate()
     let horizon = max(100_000_000, 3 * (Double(roundTrip.smoothed) + length))
     let correction = min(0.05, max(-0.5, (target - queue) / horizon))
-    rate = max(queueRate * (1 + correction), Self.steepestFall * rate)
+    // What is lost anyhow was sent as well: of a rate that only what arrives decides, jitter would leave less each round.
+    let sent = queueRate / (1 - min(losses.usual, losses.share, 0.5))
+    rate = max(sent * (1 + correction), Self.steepestFall * rate)
   }
 
   private mutating func smoothQueueRate() {

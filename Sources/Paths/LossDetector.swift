@@ -6,6 +6,8 @@ struct AcknowledgedAmount: BitwiseCopyable {
   var packetCount = 0
   /// Of `byteCount`: sent while the path was its own limit.
   var limitedByteCount = 0
+  /// Beside `byteCount`: acknowledgements, probes and the like, which nobody asked to have acknowledged. The path carried them all the same.
+  var overheadByteCount = 0
   var lostByteCount = 0
   var lostPacketCount = 0
   /// Declared lost before, and arrived now.
@@ -40,6 +42,10 @@ struct LossDetector: ~Copyable {
   private var oldest: UInt64 = 0
   /// One past the greatest acknowledged counter; 0: none.
   private var acknowledgedEnd: UInt64 = 0
+  /// Where the counters of the present keys begin, and one past the greatest acknowledged of those before: an acknowledgement speaks for the
+  /// packets of one key pair only, so packets of the next overtake nothing.
+  private var spaceStart: UInt64 = 0
+  private var earlierEnd: UInt64 = 0
   private var inFlightPackets = 0
   private var previousRanges: [CounterRange] = []
   private var displaced: [UInt32] = []
@@ -62,6 +68,17 @@ struct LossDetector: ~Copyable {
 
   /// Whether another packet can be recorded without giving up one that is outstanding.
   @inline(__always) var hasRoom: Bool { ring.end &- oldest < UInt64(SentRing.capacityLimit) }
+
+  /// What is sent from here on is acknowledged apart from what was sent before.
+  mutating func beginSpace() {
+    spaceStart = ring.end
+    earlierEnd = acknowledgedEnd
+  }
+
+  /// Whether three packets that are acknowledged together with `counter` have arrived before it.
+  @inline(__always) private func isOvertaken(_ counter: UInt64) -> Bool {
+    counter &+ Self.packetThreshold < (counter < spaceStart ? earlierEnd : acknowledgedEnd)
+  }
 
   /// Records a packet. Counters ascend; one that does not is a mistake of the caller.
   @inline(__always) mutating func sent(counter: UInt64, byteCount: Int, token: UInt32, flags: SentFlags, at now: Instant) {
@@ -145,6 +162,7 @@ struct LossDetector: ~Copyable {
       previousRanges.append(CounterRange(first: ranges[index].first &+ base, last: ranges[index].last &+ base))
     }
     let largest = ranges[0].last &+ base
+    if largest < spaceStart { earlierEnd = max(earlierEnd, largest &+ 1) }
     if largest >= acknowledgedEnd {
       if amount.packetCount &+ amount.spuriousPacketCount > 0 && largest >= floor { amount.largestSentAt = ring[largest].sentAt }
       acknowledgedEnd = largest &+ 1
@@ -191,7 +209,10 @@ struct LossDetector: ~Copyable {
         if record.flags.contains(.suspended) && counter >= suspendedStart { suspendedByteCount &-= Int(record.byteCount) }
         outcome.spurious.append(record.token)
         note(record, counter, &amount)
-      case .none, .acknowledged: break
+      case .none:
+        ring.setStatus(.acknowledged, of: counter)
+        amount.overheadByteCount &+= Int(record.byteCount)
+      case .acknowledged: break
       }
       counter &+= 1
     }
@@ -199,7 +220,7 @@ struct LossDetector: ~Copyable {
 
   @inline(__always) private func note(_ record: SentRecord, _ counter: UInt64, _ amount: inout AcknowledgedAmount) {
     if record.sentAt > amount.newestSentAt { amount.newestSentAt = record.sentAt }
-    if counter &+ Self.packetThreshold < acknowledgedEnd && (amount.overtakenSentAt == 0 || record.sentAt < amount.overtakenSentAt) {
+    if isOvertaken(counter) && (amount.overtakenSentAt == 0 || record.sentAt < amount.overtakenSentAt) {
       amount.overtakenSentAt = record.sentAt
     }
   }
@@ -230,18 +251,20 @@ struct LossDetector: ~Copyable {
     }
     lossDeadlineNanoseconds = .max
     guard inFlightPackets > 0 else { return }
-    let overtaken = acknowledgedEnd > Self.packetThreshold ? acknowledgedEnd &- Self.packetThreshold : 0
     var counter = oldest
+    var firstKept = ring.end
     while counter < ring.end {
       let record = ring[counter]
       if record.status == .outstanding {
-        let limit = counter < overtaken ? reordering : timer
+        let limit = isOvertaken(counter) ? reordering : timer
         let due = record.sentAt &+ limit
         guard due <= now.nanoseconds else {
-          // What follows was sent later, and everything before is settled.
-          lossDeadlineNanoseconds = due
-          oldest = counter
-          return
+          // What follows under the same keys was sent later.
+          lossDeadlineNanoseconds = min(lossDeadlineNanoseconds, due)
+          firstKept = min(firstKept, counter)
+          guard counter < spaceStart else { break }
+          counter = spaceStart
+          continue
         }
         ring.setStatus(.lost, of: counter)
         settle(record)
@@ -257,7 +280,7 @@ struct LossDetector: ~Copyable {
       }
       counter &+= 1
     }
-    oldest = ring.end
+    oldest = firstKept
   }
 
   /// Something later arrived: what the timer lost is lost.

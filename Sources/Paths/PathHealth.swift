@@ -85,6 +85,8 @@ public struct PathHealth: Sendable {
   private var others = OtherPaths()
   private var hasNewDoubt = false
   private var askedAt: Instant = .zero
+  /// The next probe goes whatever the data say.
+  private var isFollowing = false
 
   public init(at now: Instant) {
     stateSince = now
@@ -165,6 +167,11 @@ public struct PathHealth: Sendable {
     guard let sentAt = probes.answered(id) else { return nil }
     let roundTrip = max(1, now.nanoseconds(since: sentAt))
     predictor.update(roundTrip)
+    if state == .normal, roundTrip < smoothedRoundTrip / 2 {
+      // The path has become faster. Idle, it would be asked only once a second, and be given its old time for as long.
+      isFollowing = true
+      nextProbeAt = min(nextProbeAt, Instant(nanoseconds: now.nanoseconds &+ Self.onlyPathProbeInterval))
+    }
     proved(sentAt: sentAt, at: now, by: .echo)
     return roundTrip
   }
@@ -274,7 +281,9 @@ public struct PathHealth: Sendable {
   }
 
   private mutating func expireProbes(at now: Instant) {
-    while probes.expire(currentProbeTimeout, at: now) {
+    while let sentAt = probes.expire(currentProbeTimeout, at: now) {
+      // Something that left later has arrived: the probe, or its echo, was lost as anything may be.
+      if state == .normal, provenSentAt > sentAt { continue }
       lossesInRow += 1
       successesInRow = 0
       if lossesInRow >= Self.lossThreshold {
@@ -290,6 +299,9 @@ public struct PathHealth: Sendable {
     let interval: UInt64
     switch state {
     case .initializing: interval = Self.firstLostProbeInterval
+    case .normal where isFollowing:
+      isFollowing = false
+      interval = Self.idleProbeInterval
     case .normal:
       // Data that are acknowledged are probe enough.
       let quiet = now.nanoseconds(since: lastProofAt)
@@ -370,6 +382,7 @@ public struct PathHealth: Sendable {
     confirmAt = nil
     silentSince = nil
     isDoubted = false
+    isFollowing = false
     probes.forget()
     nextProbeAt = Instant(nanoseconds: now.nanoseconds &+ Self.idleProbeInterval)
     change(to: next, reason, at: now)

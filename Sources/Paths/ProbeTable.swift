@@ -36,10 +36,11 @@ struct ProbeTable: Sendable {
   }
 
   /// Takes the oldest probe that is past its time-out off the list of those awaited; its late echo is still known.
-  mutating func expire(_ timeout: UInt64, at now: Instant) -> Bool {
-    guard let index = oldest, entries[index].sentAt.nanoseconds &+ timeout <= now.nanoseconds else { return false }
+  /// - Returns: When it was sent; nil when none is past.
+  mutating func expire(_ timeout: UInt64, at now: Instant) -> Instant? {
+    guard let index = oldest, entries[index].sentAt.nanoseconds &+ timeout <= now.nanoseconds else { return nil }
     entries[index].isOut = false
-    return true
+    return entries[index].sentAt
   }
 
   func oldestTimeout(_ timeout: UInt64) -> Instant? {

@@ -13,6 +13,7 @@ public struct RoundTripEstimator: Sendable, BitwiseCopyable {
   public private(set) var variation: UInt64 = RoundTripEstimator.initial / 2
   private var window = WindowedMinimum()
   private var smoothedWindow = WindowedMinimum()
+  private var recent = RecentRoundTrips()
 
   public init() {}
 
@@ -40,6 +41,7 @@ public struct RoundTripEstimator: Sendable, BitwiseCopyable {
     window.update(Int64(raw), at: now)
     let adjusted = acknowledgementDelay < raw && raw &- acknowledgementDelay >= minimum ? raw &- acknowledgementDelay : raw
     latest = adjusted
+    recent.add(adjusted, at: now)
     if first {
       smoothed = adjusted
       variation = adjusted / 2
@@ -49,6 +51,11 @@ public struct RoundTripEstimator: Sendable, BitwiseCopyable {
     let difference = smoothed > adjusted ? smoothed &- adjusted : adjusted &- smoothed
     variation = (3 &* variation &+ difference) / 4
     smoothed = (7 &* smoothed &+ adjusted) / 8
+    if let greatest = recent.greatest(at: now), greatest < smoothed / 2 {
+      // The path has become another one: what it took before says nothing any more, and an idle path would take a minute to forget it.
+      smoothed = greatest
+      variation = min(variation, greatest / 2)
+    }
     smoothedWindow.update(Int64(smoothed), at: now)
   }
 

@@ -23,8 +23,7 @@ struct SenderState: ~Copyable {
   private var detector = LossDetector()
   private var capacity = CapacityEstimator()
   private var pacer = Pacer()
-  /// Of what reordered packets took beyond the smoothed round trip, negated: a windowed maximum.
-  private var lateness = WindowedMinimum()
+  private var reordering = ReorderingAllowance()
   /// Full datagram of this path, for runs; grows to what is seen.
   private var packetByteCount = 1468
   private var budget = 64 * 1024
@@ -110,6 +109,7 @@ struct SenderState: ~Copyable {
   mutating func beginCounterSpace() {
     previousCounterBase = counterBase
     counterBase = detector.end
+    detector.beginSpace()
   }
 
   // MARK: Acknowledgements
@@ -219,25 +219,24 @@ struct SenderState: ~Copyable {
   private mutating func noteReordering(_ age: UInt64, at now: Instant) {
     guard age > roundTrip.smoothed else { return }
     let excess = (age &- roundTrip.smoothed) / 8 &* 9
-    lateness.update(-Int64(min(excess, max(roundTrip.smoothed, Self.reorderingLimit))), at: now)
+    reordering.note(min(excess, max(roundTrip.smoothed, Self.reorderingLimit)), at: now)
   }
-
-  private var reorderingDelay: UInt64 { lateness.isEmpty ? 0 : UInt64(-lateness.value) }
 
   private mutating func detectLosses(
     at now: Instant, _ amount: inout AcknowledgedAmount, into outcome: inout AcknowledgementOutcome
   ) {
     detector.detect(at: now, reordering: overtakenLimit, timer: lossTimer, &amount, into: &outcome)
+    if amount.lostPacketCount > 0 { reordering.lost(amount.lostPacketCount) }
   }
 
   /// Age past which a packet that others overtook is lost, in nanoseconds.
   private var overtakenLimit: UInt64 {
     let scatter = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
-    return roundTrip.smoothed &+ max(scatter, reorderingDelay)
+    return roundTrip.smoothed &+ max(scatter, reordering.value)
   }
 
   /// Age past which any packet is lost, in nanoseconds.
-  private var lossTimer: UInt64 { overtakenLimit &+ acknowledgementDelay &+ LossDetector.timerSlack }
+  var lossTimer: UInt64 { overtakenLimit &+ acknowledgementDelay &+ LossDetector.timerSlack }
 
   private mutating func observe() {
     health.observe(roundTrip, silentSince: detector.silentSince, mayBeSuspected: anotherIsAlive)
@@ -247,7 +246,7 @@ struct SenderState: ~Copyable {
     pacer.setRate(capacity.pace)
     let worth = Int(min(capacity.rate * PathSender.runNanoseconds / 1e9, Double(PathSender.runByteLimit)))
     run = max(packetByteCount, min(worth, min(PathSender.runByteLimit, PathSender.runPacketLimit &* packetByteCount)))
-    budget = capacity.budget(roundTrip, lateness: reorderingDelay, runByteCount: run)
+    budget = capacity.budget(roundTrip, lateness: reordering.value, runByteCount: run)
   }
 
   // MARK: Views

@@ -166,7 +166,9 @@ import Testing
     }
   }
 
-  @Test("seeded programs of faults break no promise", arguments: [1, 2, 3, 5, 6, 406] as [UInt64]) func programs(_ seed: UInt64) {
+  @Test("seeded programs of faults break no promise", arguments: [1, 2, 3, 5, 6, 17, 191, 406, 669, 689] as [UInt64]) func programs(
+    _ seed: UInt64
+  ) {
     let program = FaultProgram(seed: seed)
     guard program.duration < .seconds(100) else { return }
     let scheduler = FaultSweep.scheduler(seed: seed)

@@ -43,7 +43,9 @@ class NameServers(BondCase):
     @property
     def words(self) -> list:
         """Before a command: it alone sees the folder in the place where such programs are looked for first."""
-        return [tool("unshare"), "-m", "sh", "-c", 'mount --bind "$0" /usr/local/sbin && exec "$@"', str(self.folder), binary(), "bond"]
+        # In a chroot the root is no mount, whose propagation could be changed: then whoever made the chroot has seen to it.
+        script = 'mount --make-rprivate / 2>/dev/null; mount --bind "$0" /usr/local/sbin && exec "$@"'
+        return [tool("unshare"), "-m", "--propagation", "unchanged", "sh", "-c", script, str(self.folder), binary(), "bond"]
 
     def bond(self, *words) -> tuple[int, str, str]:
         return run([*self.words, *words], prefix=self.host.prefix)

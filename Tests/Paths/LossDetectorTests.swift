@@ -29,6 +29,19 @@ import Testing
     #expect(detector.inFlightByteCount == 0 && detector.suspendedByteCount == 1000)
   }
 
+  @Test func `packets under new keys overtake none of those before`() throws {
+    var detector = LossDetector()
+    var outcome = AcknowledgementOutcome()
+    for counter in 0..<3 { detector.sent(counter: UInt64(counter), byteCount: 1000, token: UInt32(counter), flags: [], at: at(0)) }
+    detector.beginSpace()
+    for counter in 3..<9 { detector.sent(counter: UInt64(counter), byteCount: 1000, token: UInt32(counter), flags: [], at: at(0)) }
+    var amount = try acknowledge(&detector, [(4, 8)], &outcome)
+    detector.detect(at: at(20), reordering: 20_000_000, timer: 40_000_000, &amount, into: &outcome)
+    #expect(outcome.lost == [3])
+    amount = try acknowledge(&detector, [(0, 2)], &outcome)
+    #expect(amount.packetCount == 3 && amount.overtakenSentAt == 0)
+  }
+
   @Test func `what the timer lost takes up budget until something later arrives`() throws {
     var detector = LossDetector()
     var outcome = AcknowledgementOutcome()
@@ -43,6 +56,19 @@ import Testing
     #expect(detector.suspendedByteCount == 0)
     _ = try acknowledge(&detector, [(4, 4), (1, 2)], &outcome)
     #expect(detector.suspendedByteCount == 0 && detector.spuriousCount == 2)
+  }
+
+  @Test func `what nobody asked to have acknowledged counts once as carried`() throws {
+    var detector = LossDetector()
+    var outcome = AcknowledgementOutcome()
+    for counter in 0..<4 as Range<UInt64> {
+      detector.sent(counter: counter, byteCount: 100, token: 1, flags: counter == 3 ? [] : .unacknowledged, at: at(0))
+    }
+    var amount = try acknowledge(&detector, [(3, 3), (0, 1)], &outcome)
+    #expect(amount.byteCount == 100 && amount.overheadByteCount == 200)
+    amount = try acknowledge(&detector, [(3, 3)], &outcome)
+    amount = try acknowledge(&detector, [(0, 3)], &outcome)
+    #expect(amount.byteCount == 0 && amount.overheadByteCount == 100 && outcome.acknowledged == [1])
   }
 
   @Test(

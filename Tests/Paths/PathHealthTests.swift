@@ -96,6 +96,48 @@ private struct Bench {
     #expect(lost <= 170_000_000, "lost after \(lost)")
   }
 
+  @Test func `an idle path that became faster is suspected by its new time two seconds later`() {
+    var bench = Bench()
+    bench.delay = 600_000_000
+    bench.run(milliseconds: 10_000)
+    bench.delay = 14_000_000
+    bench.run(milliseconds: 2500)
+    bench.answers = false
+    bench.changes = []
+    let start = bench.now
+    bench.silentSince = start
+    bench.run(milliseconds: 200)
+    #expect(bench.changes.first?.reason == .dataUnacknowledged)
+    #expect(bench.changes[0].at.nanoseconds - start <= 120_000_000, "\(bench.changes)")
+  }
+
+  @Test func `a path that became faster is not asked for ever`() {
+    var bench = Bench()
+    bench.delay = 600_000_000
+    bench.run(milliseconds: 10_000)
+    bench.delay = 14_000_000
+    bench.probes = []
+    bench.run(milliseconds: 10_000)
+    #expect((12...20).contains(bench.probes.count), "\(bench.probes.count) probes")
+  }
+
+  @Test func `a lost probe says nothing of a path that has delivered what left later`() {
+    var bench = Bench()
+    bench.becomeNormal()
+    bench.settle()
+    bench.answers = false
+    for _ in 0..<5 {
+      bench.health.ask(at: Instant(nanoseconds: bench.now))
+      for _ in 0..<30 {
+        bench.run(milliseconds: 10)
+        bench.health.acknowledged(sentAt: Instant(nanoseconds: bench.now - 5_000_000), at: Instant(nanoseconds: bench.now))
+      }
+    }
+    #expect(bench.probes.count == 5 && bench.changes.isEmpty, "\(bench.changes)")
+    bench.run(milliseconds: 5000)
+    #expect(bench.health.state == .lost)
+  }
+
   @Test func `suspicion is never faster than 30 ms`() {
     var bench = Bench()
     bench.delay = 100_000

@@ -13,6 +13,8 @@ extension PeerLink {
   static let strangerPatience: UInt64 = 3_500_000_000
   /// PARAM goes again when the wish moved by an eighth, at most ten times a second.
   static let parametersInterval: UInt64 = 100_000_000
+  /// What a resend may wait for the pace of its path, in nanoseconds.
+  static let resendSlack: UInt64 = 5_000_000
   /// Microseconds that a receiver is ever asked to hold a packet.
   static let longestHold: UInt64 = 300_000
   /// Largest control payload but for padded probes: fits every path.
@@ -202,12 +204,17 @@ extension PeerLink {
   }
 
   /// The hold limit that our paths make sensible, told when it moved: the usual round trip of the slowest path, a tenth and 15 ms for
-  /// detection and the resend (docs/bond.md, "The order of packets").
+  /// detection and the resend (docs/bond.md, "The order of packets"); where packets overtake each other by more than round trips scatter,
+  /// the time until one counts as lost.
   func updateParameters(at now: Instant) {
     var longest: UInt64 = 0
-    for path in paths where carriesData(path) { longest = max(longest, path.sender.roundTrip.usualLimit) }
+    var detection: UInt64 = 0
+    for path in paths where carriesData(path) {
+      longest = max(longest, path.sender.roundTrip.usualLimit)
+      detection = max(detection, path.sender.lossTimer)
+    }
     guard longest > 0 else { return }
-    let limit = (longest &+ longest / 10 &+ 15_000_000) / 1000
+    let limit = max(longest &+ longest / 10 &+ 15_000_000, detection &+ Self.resendSlack) / 1000
     // A packet mended by parity comes when its group is full: later than any resend.
     let wish = parity.isActive ? UInt32(Self.longestHold) : UInt32(clamping: min(limit, Self.longestHold))
     let before = parameters.holdLimitMicroseconds

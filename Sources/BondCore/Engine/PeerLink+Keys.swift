@@ -11,19 +11,21 @@ extension PeerLink {
   func established(_ keys: TransportKeys, at now: Instant) {
     epoch &+= 1
     let session = Session(keys: keys, peer: self, epoch: epoch)
+    session.establishedAt = now
     keys.allowsPaths = kind == .bond
     engine.sessions.insert(session)
     lastHandshake = now
     timers.established(as: keys.role, at: now)
     switch keys.role {
     case .initiator:
-      // Crossing handshakes: the peer may send under the keys that it confirmed as ours, so they stay.
-      if let next {
-        if let previous { retire(previous) }
+      if let previous { retire(previous) }
+      if let next, current.map({ $0.receivedAt < next.establishedAt }) ?? true {
+        // Crossing handshakes: the peer may send under the keys that it confirmed as ours, so they stay.
         if let current { retire(current) }
         previous = next
       } else {
-        if let previous { retire(previous) }
+        // Where the peer went on with the present keys after it made others, those were never more than an attempt.
+        if let next { retire(next) }
         previous = current
       }
       next = nil

@@ -13,6 +13,7 @@ extension PeerLink {
     trafficClass: UInt8, arrivedAt arrival: Instant, at now: Instant
   ) {
     if session !== current { confirm(session, at: now) }
+    session.receivedAt = now
     timers.receivedAuthenticated(data: count > 0, at: now)
     guard let path = path(id) ?? acceptPath(id, from: route, at: now) else { return engine.drops.count(.unknownPath) }
     path.statistics.receivedBytes &+= UInt64(count &+ Self.transportByteCount)

@@ -15,6 +15,9 @@ final class Session {
   private var trackers: [AckTracker?]
   /// Paths with packets that want to be acknowledged.
   private var pendingPaths: UInt64 = 0
+  var establishedAt = Instant.zero
+  /// When the newest packet under these keys came.
+  var receivedAt = Instant.zero
   /// When the next acknowledgement is due.
   var acknowledgementDue = Instant.distantFuture
 

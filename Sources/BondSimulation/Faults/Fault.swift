@@ -80,16 +80,36 @@ package struct Fault: Sendable, CustomStringConvertible {
   /// The one-way delay of `delayStep`.
   static let steppedDelay = Duration.milliseconds(300)
 
-  /// So many seconds' worth of packets may come out of order because of it. Of what is lost at first, half: the resend may be lost too, or
-  /// what tells of the loss. And until the news of a restart has come, a HELLO's second, new sequences are judged by the old ones.
-  var disorderSeconds: Double {
+  static let heavyLossShare = 0.3
+  static let burstLossShare = 0.1
+  static let burstPacketCount = 20.0
+  static let damagedShare = 0.1
+
+  /// Of packets sent while it lasts, the share that may come after a later one: those that were lost and whose resend was lost too. Where
+  /// losses are independent that is p². A burst is over after n packets, and a resend that is sent m packets later still finds it with
+  /// e^(-m/n): at most half, since finding a loss takes a round trip and a few tens of milliseconds, 14 of these flows' packets.
+  var lateShare: Double {
     switch kind {
-    case .heavyLoss: duration.inSeconds * 0.3 / 2
-    case .burstLoss, .corruption, .truncation: duration.inSeconds * 0.1 / 2
-    case .clientRestart, .serverRestart, .bothRestart: 1
+    case .heavyLoss: Self.heavyLossShare * Self.heavyLossShare
+    case .burstLoss: Self.burstLossShare / 2
+    case .corruption, .truncation: Self.damagedShare * Self.damagedShare
     default: 0
     }
   }
+
+  /// How often it changes without notice what a link carries or how long it takes. Until the sender sees it, within `noticeTime`, what it
+  /// gives to that link comes late, or is found lost later than anybody waits for it.
+  var changeCount: Double {
+    switch kind {
+    case .blackhole, .blackholeUp, .blackholeDown, .delayStep, .rateStep, .rebind, .address, .mtuDrop: 1
+    case .flap: (duration.inSeconds).rounded(.up)
+    case .allDead, .allDeadLong, .sleep, .clientRestart, .serverRestart, .bothRestart: 1
+    case .heavyLoss, .burstLoss, .reordering, .jitter, .corruption, .truncation, .duplication: 0
+    }
+  }
+
+  /// Seconds until a path that goes wrong is set aside: the promise is 100-200 ms.
+  static let noticeTime = 0.2
 
   /// Plans what happens in `world`.
   package func schedule(in world: SimulatedWorld) {
@@ -107,13 +127,13 @@ package struct Fault: Sendable, CustomStringConvertible {
       }
     case .delayStep: change(world, start, end) { $0.delay = Self.steppedDelay }
     case .rateStep: change(world, start, end) { $0.bytesPerSecond = $0.bytesPerSecond.map { max(12_500, $0 / 10) } }
-    case .heavyLoss: change(world, start, end) { $0.loss = .independent(0.3) }
-    case .burstLoss: change(world, start, end) { $0.loss = .share(0.1, meanBurst: 20) }
+    case .heavyLoss: change(world, start, end) { $0.loss = .independent(Self.heavyLossShare) }
+    case .burstLoss: change(world, start, end) { $0.loss = .share(Self.burstLossShare, meanBurst: Self.burstPacketCount) }
     case .reordering: change(world, start, end) { ($0.reordering, $0.reorderingDelay) = (0.2, .milliseconds(15)) }
     case .jitter: change(world, start, end) { ($0.jitter, $0.jitterReorders) = ($0.delay, true) }
     case .mtuDrop: change(world, start, end) { $0.mtu = 1300 - Scenario.ipOverhead }
-    case .corruption: change(world, start, end) { $0.corruption = 0.1 }
-    case .truncation: change(world, start, end) { $0.truncation = 0.1 }
+    case .corruption: change(world, start, end) { $0.corruption = Self.damagedShare }
+    case .truncation: change(world, start, end) { $0.truncation = Self.damagedShare }
     case .duplication: change(world, start, end) { $0.duplication = 0.3 }
     case .rebind: world.schedule(at: start) { $0.rebind(link: link) }
     case .address: world.schedule(at: start) { $0.changeAddress(link: link) }

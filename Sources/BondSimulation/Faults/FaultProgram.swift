@@ -84,13 +84,28 @@ package struct FaultProgram: Sendable, CustomStringConvertible {
   }
 
   /// How long a ping may be silent while a link stays whole. That a path is dead shows when its acknowledgements are later than its round
-  /// trip usually lets them be; so one that dies within ten seconds of a delay step, while the other round trips are still remembered (an
-  /// idle path is probed once a second), is given half as much again as those took.
+  /// trip usually lets them be; so one that dies while a link's round trip is 600 ms is given half as much again, and so is one that dies
+  /// within `stepMemory` of that: what an idle path takes is seen when its probe of each second comes back, and believed when those of
+  /// the next half second say the same.
   func longestSilence(_ usual: Duration) -> Duration {
     let isRemembered = faults.contains { step in
-      step.kind == .delayStep && faults.contains { $0.isOutage && $0.start >= step.start && $0.start <= step.end + .seconds(10) }
+      step.kind == .delayStep && faults.contains { $0.isOutage && $0.start >= step.start && $0.start <= step.end + Self.stepMemory }
     }
     return isRemembered ? max(usual, Fault.steppedDelay * 3) : usual
+  }
+
+  /// A second to the next probe, its round trip of 600 ms where it left before the step ended, and three more probes.
+  static let stepMemory = Duration.milliseconds(2500)
+
+  /// So many seconds' worth of packets may come after a later one because of faults. Where several links lose packets the worst of them
+  /// counts: no packet takes more than one.
+  var lateSeconds: Double {
+    let moments = Set(faults.flatMap { [$0.start, $0.end] }).sorted()
+    let unnoticed = faults.reduce(0) { $0 + $1.changeCount * Fault.noticeTime }
+    return zip(moments, moments.dropFirst()).reduce(unnoticed) { sum, span in
+      let worst = faults.filter { $0.start <= span.0 && $0.end >= span.1 }.map(\.lateShare).max() ?? 0
+      return sum + worst * (span.1 - span.0).inSeconds
+    }
   }
 
   /// Whether a restart may make a packet come twice: what was delivered is forgotten with the process.
