@@ -76,6 +76,7 @@ let package = Package(
       ]),
     room("Messaging", ["CLinux", "CUCX", "CausewayBase", "CausewayCrypto", "CausewayMessagingCore", "CausewayLinuxIO"]),
     room("MessagingC", ["CLinux", "CMessaging", "CausewayMessaging"]),
+    room("MessagingBench", ["CLinux", "CausewayBase", "CausewayWire", "CausewayMessaging", "CausewaySupport"]),
     room(
       "BondSimulation",
       [
@@ -92,6 +93,7 @@ let package = Package(
       dependencies: [
         "CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport",
         "CausewayTunnelCore", "CausewayTunnel", "CausewayRelay", "CausewayBond", "CausewayBondSimulation",
+        "CausewayMessagingBench",
       ],
       path: "Sources/causeway", swiftSettings: settings),
     // What tests and benchmarks stand on
@@ -129,6 +131,7 @@ let package = Package(
         "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting",
       ]),
     tests("Messaging", ["messaging-peer", "CUCX", "CausewayBase", "CausewayMessagingCore", "CausewayLinuxIO"]),
+    tests("MessagingBench", ["CausewayMessaging", "CausewaySupport"]),
     tests("Paths", ["CausewayBase"]),
     tests("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
     tests("MessagingCore", ["CausewayBase"]),
