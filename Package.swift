@@ -104,6 +104,8 @@ let package = Package(
       path: "Tests/LinkEmulator", swiftSettings: settings),
     .executableTarget(
       name: "messaging-peer", dependencies: ["CausewayMessaging"], path: "Tests/MessagingPeer", swiftSettings: settings),
+    .executableTarget(
+      name: "messaging-example", dependencies: ["CausewayMessaging"], path: "Tests/MessagingExample", swiftSettings: settings),
     // Tests, one folder for each module
     .target(
       name: "CausewayLoopTesting", dependencies: ["CausewayBase", "CausewayLinuxIO"], path: "Tests/LoopTesting", swiftSettings: settings),
@@ -130,7 +132,7 @@ let package = Package(
         "CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore",
         "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting",
       ]),
-    tests("Messaging", ["messaging-peer", "CUCX", "CausewayBase", "CausewayMessagingCore", "CausewayLinuxIO"]),
+    tests("Messaging", ["messaging-peer", "messaging-example", "CUCX", "CausewayBase", "CausewayMessagingCore", "CausewayLinuxIO"]),
     tests("MessagingBench", ["CausewayMessaging", "CausewaySupport"]),
     tests("Paths", ["CausewayBase"]),
     tests("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
