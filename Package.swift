@@ -106,6 +106,9 @@ let package = Package(
       name: "messaging-peer", dependencies: ["CausewayMessaging"], path: "Tests/MessagingPeer", swiftSettings: settings),
     .executableTarget(
       name: "messaging-example", dependencies: ["CausewayMessaging"], path: "Tests/MessagingExample", swiftSettings: settings),
+    .executableTarget(
+      name: "messaging-demo", dependencies: ["CausewayMessaging", "CausewayCrypto", "CausewaySupport"], path: "Tests/MessagingDemo",
+      swiftSettings: settings),
     // Tests, one folder for each module
     .target(
       name: "CausewayLoopTesting", dependencies: ["CausewayBase", "CausewayLinuxIO"], path: "Tests/LoopTesting", swiftSettings: settings),
