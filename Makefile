@@ -6,10 +6,10 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheel develop demo demo-bond test bench bench-bond fuzz lint format install clean
+.PHONY: help setup build wheel develop demo demo-bond demo-messaging test bench bench-bond fuzz lint format install clean
 
 help:  ## list these words
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 setup:  ## install what building, testing and measuring need (apt; does nothing when all is there)
 	@scripts/setup.sh build test bench bench-bond
@@ -36,6 +36,12 @@ demo-bond:  ## two shaped links, the bond over both, one pulled mid-transfer and
 	@scripts/build.sh
 	@scripts/build-tools.sh
 	@$(PYTHON) scripts/demo-bond.py $(ARGS)
+
+demo-messaging:  ## 1 GiB both ways at once between two processes, then one of them is killed
+	@scripts/setup.sh build demo-messaging
+	@scripts/build.sh
+	@scripts/build-tools.sh messaging-demo
+	@$(PYTHON) scripts/demo-messaging.py $(ARGS)
 
 test:  ## every test: lint, unit, simulated, end to end (ARGS="--only http" for a part)
 	@scripts/setup.sh build wheel test

@@ -76,6 +76,7 @@ let package = Package(
       ]),
     room("Messaging", ["CLinux", "CUCX", "CausewayBase", "CausewayCrypto", "CausewayMessagingCore", "CausewayLinuxIO"]),
     room("MessagingC", ["CLinux", "CMessaging", "CausewayMessaging"]),
+    room("MessagingBench", ["CLinux", "CausewayBase", "CausewayWire", "CausewayMessaging", "CausewaySupport"]),
     room(
       "BondSimulation",
       [
@@ -92,6 +93,7 @@ let package = Package(
       dependencies: [
         "CLinux", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayLinuxIO", "CausewayTelemetry", "CausewaySupport",
         "CausewayTunnelCore", "CausewayTunnel", "CausewayRelay", "CausewayBond", "CausewayBondSimulation",
+        "CausewayMessagingBench",
       ],
       path: "Sources/causeway", swiftSettings: settings),
     // What tests and benchmarks stand on
@@ -102,6 +104,11 @@ let package = Package(
       path: "Tests/LinkEmulator", swiftSettings: settings),
     .executableTarget(
       name: "messaging-peer", dependencies: ["CausewayMessaging"], path: "Tests/MessagingPeer", swiftSettings: settings),
+    .executableTarget(
+      name: "messaging-example", dependencies: ["CausewayMessaging"], path: "Tests/MessagingExample", swiftSettings: settings),
+    .executableTarget(
+      name: "messaging-demo", dependencies: ["CausewayMessaging", "CausewayCrypto", "CausewaySupport"], path: "Tests/MessagingDemo",
+      swiftSettings: settings),
     // Tests, one folder for each module
     .target(
       name: "CausewayLoopTesting", dependencies: ["CausewayBase", "CausewayLinuxIO"], path: "Tests/LoopTesting", swiftSettings: settings),
@@ -128,7 +135,8 @@ let package = Package(
         "CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore",
         "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting",
       ]),
-    tests("Messaging", ["messaging-peer", "CUCX", "CausewayBase", "CausewayMessagingCore", "CausewayLinuxIO"]),
+    tests("Messaging", ["messaging-peer", "messaging-example", "CUCX", "CausewayBase", "CausewayMessagingCore", "CausewayLinuxIO"]),
+    tests("MessagingBench", ["CausewayMessaging", "CausewaySupport"]),
     tests("Paths", ["CausewayBase"]),
     tests("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),
     tests("MessagingCore", ["CausewayBase"]),

@@ -1,11 +1,14 @@
 #!/bin/sh
-# Builds what tests and benchmarks of the bond stand on beside the program itself: the link emulator, at build/link-emulator.
-# The same flags as build.sh, so that both share what was compiled.
+# build-tools.sh [TOOL...]: builds what tests, demos and benchmarks stand on beside the program itself, at build/TOOL: link-emulator (the
+# default), messaging-demo. The same flags as build.sh, so that all share what was compiled.
 set -eu
 cd "$(dirname "$0")/.."
-swift build -c release --static-swift-stdlib --product link-emulator \
-  -Xswiftc -cross-module-optimization -Xlinker --gc-sections -Xlinker -O2 "$@"
+[ $# -gt 0 ] || set -- link-emulator
 mkdir -p build
-cp .build/release/link-emulator build/link-emulator.new
-mv build/link-emulator.new build/link-emulator
-echo "build/link-emulator: $(($(stat -c %s build/link-emulator) / 1024)) KiB"
+for tool in "$@"; do
+  swift build -c release --static-swift-stdlib --product "$tool" \
+    -Xswiftc -cross-module-optimization -Xlinker --gc-sections -Xlinker -O2
+  cp ".build/release/$tool" "build/$tool.new"
+  mv "build/$tool.new" "build/$tool"
+  echo "build/$tool: $(($(stat -c %s "build/$tool") / 1024)) KiB"
+done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh GROUP...: installs the Debian packages that the named groups need. Groups: build wheel demo demo-bond test bench bench-bond.
+# setup.sh GROUP...: installs the Debian packages that the named groups need. Groups: build wheel demo demo-bond demo-messaging test bench bench-bond.
 # Says what it installs and why; does nothing, quickly, when all is there. Services that come along are neither
 # started nor enabled: nginx and sshd are used here as programs with our own configurations.
 set -eu
@@ -30,6 +30,10 @@ procps|cmd:sysctl|settings of a namespace
 wireguard-tools|cmd:wg|keys
 iperf3|cmd:iperf3|the download
 iputils-ping|cmd:ping|echoes
+LIST
+    ;;
+    demo-messaging) cat <<'LIST'
+libucx0|file:/usr/lib/x86_64-linux-gnu/libucp.so.0|messages between processes
 LIST
     ;;
     test) cat <<'LIST'
@@ -69,7 +73,7 @@ wireguard-go|cmd:wireguard-go|the peer: one encrypted path
 mptcpize|cmd:mptcpize|the peer: MPTCP without a tunnel
 LIST
     ;;
-    *) echo "setup.sh: no group '$1' (build, wheel, demo, demo-bond, test, bench, bench-bond)" >&2; exit 2 ;;
+    *) echo "setup.sh: no group '$1' (build, wheel, demo, demo-bond, demo-messaging, test, bench, bench-bond)" >&2; exit 2 ;;
   esac
 }
 

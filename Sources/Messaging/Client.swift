@@ -113,8 +113,9 @@ final class ClientCore: LinkOwner, Closable, @unchecked Sendable {
   }
 
   func connect(_ target: Target, _ key: MessagingKey?, _ deadline: Instant, _ completion: @escaping Completion) {
-    guard !hasEnded, !wasUsed, let engine else {
-      let cause = hasEnded ? "the client was closed; make another one" : "a client connects once; make another one"
+    let isOver = hasEnded || driver.isShutDown
+    guard !isOver, !wasUsed, let engine else {
+      let cause = isOver ? "the client was closed; make another one" : "a client connects once; make another one"
       return completion(nil, MessagingError(.closed, "connect", cause: cause))
     }
     wasUsed = true

@@ -209,14 +209,26 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
 
   func nextOperation() -> UInt64 { operationCount.add(2, ordering: .relaxed).newValue }
 
-  /// Runs `body` on the engine's thread, which owns the lock; never inside this call.
+  /// Runs `body` on the engine's thread, which owns the lock; never inside this call. After the engine's end there is no such thread:
+  /// whatever the body ends is ended by the caller then, under the lock.
   func onThread(_ body: @escaping @Sendable () -> Void) {
     let driver = driver
+    let isTaken = Flag()
     driver.loop.post {
+      guard isTaken.raise() else { return }
+      if driver.hasEnded.load(ordering: .acquiring) { return driver.asGuest(body) }
       driver.drainSubmissions()
       body()
       driver.settle()
     }
+    // Looked at after the post: either the thread's last turns see that, or this sees their end.
+    if driver.hasEnded.load(ordering: .sequentiallyConsistent), isTaken.raise() { driver.asGuest(body) }
+  }
+
+  private final class Flag: Sendable {
+    private let isRaised = Atomic<Bool>(false)
+    /// True the first time.
+    func raise() -> Bool { !isRaised.exchange(true, ordering: .acquiringAndReleasing) }
   }
 }
 

@@ -38,7 +38,7 @@ extension Engine {
     return found
   }
 
-  private static func printed(_ body: (UnsafeMutablePointer<FILE>) -> Void) -> String {
+  static func printed(_ body: (UnsafeMutablePointer<FILE>) -> Void) -> String {
     var text: UnsafeMutablePointer<CChar>?
     var count = 0
     guard let stream = unsafe open_memstream(&text, &count) else { return "" }

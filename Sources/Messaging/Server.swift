@@ -122,7 +122,7 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
     _ host: String, _ port: UInt16, _ key: MessagingKey?, _ completion: @escaping @Sendable (Result<UInt16, MessagingError>) -> Void
   ) {
     let subject = "listen on \(host):\(port)"
-    if hasEnded { return completion(.failure(Completion(.closed).error(subject))) }
+    if hasEnded || driver.isShutDown { return completion(.failure(Completion(.closed).error(subject))) }
     Resolver.shared.resolve(host, port: port, on: driver.loop) { [self] answer in
       switch answer {
       case .failure(let error): completion(.failure(MessagingError(.addressUnavailable, subject, cause: "\(error)")))
@@ -136,7 +136,7 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
   }
 
   func listenAddress(_ tcp: Bool, _ key: MessagingKey?) -> Result<[UInt8], MessagingError> {
-    guard !hasEnded, let engine else { return .failure(Completion(.closed).error("listenAddress")) }
+    guard !hasEnded, !driver.isShutDown, let engine else { return .failure(Completion(.closed).error("listenAddress")) }
     let name = "causeway-messaging-" + id.bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     guard let local = SocketAddress.abstract(name) else { return .failure(MessagingError(.addressUnavailable, "listenAddress")) }
     if case .failure(let error) = open(local, key, "listenAddress") { return .failure(error) }

@@ -21,6 +21,8 @@ enum Dispatcher {
     ["bond", "pubkey"]: runPubkey,
     ["bond", "genpsk"]: runGenpsk,
     ["bond", "simulate"]: bondSimulate,
+    ["messaging", "info"]: runMessagingInfo,
+    ["bench", "messaging"]: runBenchMessaging,
     ["relay"]: runRelay,
     ["relay", "account", "add"]: runAdmin,
     ["relay", "account", "list"]: runAdmin,
@@ -38,6 +40,7 @@ enum Dispatcher {
 
   static func run(_ arguments: [String]) -> ExitCode {
     if Array(arguments.dropFirst()) == Program.bondWorkerPath { return runBondWorker() }
+    if Array(arguments.dropFirst()) == Program.benchPeerPath { return runBenchPeer() }
     let parsed: ParsedArguments
     do throws(ArgumentError) {
       switch try ArgumentParser(Program.table).parse(arguments) {

@@ -117,6 +117,22 @@ struct EndTests {
     pair.client.engine.shutdown()
   }
 
+  @Test("after the engine's end nothing waits for its thread: everything says closed, and close ends", arguments: [false, true])
+  func afterShutdown(_ isManual: Bool) async throws {
+    let pair = try await Pair.connected()
+    let engine = try Pair.engine { if isManual { $0.progress = .manual } }
+    let (idle, server) = (try Client(on: engine), try Server(on: engine))
+    for engine in [pair.client.engine, pair.server.engine, engine] { engine.shutdown() }
+    try await pair.endpoint.close()
+    try await pair.client.close()
+    try await pair.server.close()
+    #expect(await code { try await idle.connect(to: "127.0.0.1", port: 1) } == .closed)
+    #expect(await code { _ = try await server.listen(on: "127.0.0.1") } == .closed)
+    #expect(await code { _ = try await server.listenAddress() } == .closed)
+    try await idle.close()
+    try await server.close()
+  }
+
   @Test("a sender that is never received is held, and goes on when it is", arguments: [64, 4096, 1 << 20])
   func flood(_ size: Int) async throws {
     let limit = 1 << 20

@@ -1,16 +1,16 @@
 import Glibc
 
-/// A `messaging-peer` in a process of its own; killed at the end of its life.
+/// A `messaging-peer`, or another program that is built beside, in a process of its own; killed at the end of its life.
 final class Peer {
   let identifier: pid_t
   private let output: CInt
   private var isOver = false
 
   /// - Parameter environment: Beside this process's own.
-  init(_ arguments: String..., environment: [String] = []) throws {
+  init(_ arguments: String..., program: String = "messaging-peer", environment: [String] = []) throws {
     var ends: [CInt] = [0, 0]
     if unsafe pipe(&ends) != 0 { throw Failed(errno) }
-    let path = try Self.folder() + "/messaging-peer"
+    let path = try Self.folder() + "/" + program
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
     unsafe posix_spawn_file_actions_adddup2(&actions, ends[1], 1)

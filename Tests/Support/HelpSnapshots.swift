@@ -15,7 +15,9 @@ let recordedHelpPages = #"""
     authtoken    store the token of a relay
     config       show or change the configuration
     bond         one encrypted link over several paths, WireGuard on the wire
+    messaging    what there is for messages between processes
     relay        run the server behind the URLs, or manage its accounts
+    bench        measure this machine
     completions  print a completion script for a shell
     version      show the version
 
@@ -399,6 +401,45 @@ let recordedHelpPages = #"""
 
   ====================================================================================================
 
+  causeway messaging: what there is for messages between processes
+
+  The library, from Swift and from Python, is in docs/messaging.md.
+
+  Usage: causeway messaging COMMAND ...
+
+  Commands:
+    info  show the UCX that is used, and what a connection would use
+
+  Options:
+    -h, --help  Show this page
+
+  'causeway messaging COMMAND --help' says more about one of them.
+
+  ====================================================================================================
+
+  causeway messaging info: show the UCX that is used, and what a connection would use
+
+  UCX is loaded at run time: the system's, else the libucx wheel's. CAUSEWAY_UCX=system, wheel or the
+  folder of libucp.so.0 chooses. Makes a connection within this process to see which transports it
+  takes.
+
+  Usage: causeway messaging info [OPTIONS]
+
+  Options:
+        --tls LIST  UCX transports to use, with commas: posix,cma or tcp (default: UCX_TLS, else all)
+    -h, --help      Show this page
+
+  Output:
+        --json  Write JSON lines to stdout
+
+  Examples:
+    causeway messaging info
+        version, file, transports
+    CAUSEWAY_UCX=wheel causeway messaging info --json
+        the wheel's, for a script
+
+  ====================================================================================================
+
   causeway relay: run the server behind the URLs, or manage its accounts
 
   Without options: a private relay on http://127.0.0.1:8080 with the domain localhost. The first line
@@ -655,6 +696,57 @@ let recordedHelpPages = #"""
 
   Output:
         --json  Write JSON lines to stdout
+
+  ====================================================================================================
+
+  causeway bench: measure this machine
+
+  Usage: causeway bench COMMAND ...
+
+  Commands:
+    messaging  measure messages between two processes
+
+  Options:
+    -h, --help  Show this page
+
+  'causeway bench COMMAND --help' says more about one of them.
+
+  ====================================================================================================
+
+  causeway bench messaging: measure messages between two processes
+
+  Prints median and p99 of one message (of a round trip for pingpong-flag), rate, bandwidth, and the
+  transport that the messages took. Between hosts: --listen there, --peer here.
+
+  Usage: causeway bench messaging [OPTIONS]
+
+  Options:
+        --scenario NAME  large-array, small-messages, pingpong-flag, streaming-duplex or all (default:
+                         all)
+        --api NAME       callback or async (default: async)
+        --peer two-process|one-process|ADDR
+                         Another process, another engine of this one, or HOST:PORT where --listen runs
+                         (default: two-process)
+        --listen ADDR    Serve measurements at HOST:PORT until Ctrl-C; port 0 takes a free one
+        --key-file FILE  What both sides of --listen and --peer ADDR know, at least 16 bytes
+        --tls LIST       UCX transports to use, with commas: posix,cma or tcp (default: UCX_TLS, else
+                         all)
+        --size BYTES     Bytes of a message (default: the scenario's)
+        --iterations N   Measured rounds (default: the scenario's)
+        --warmup N       Rounds before them (default: the scenario's)
+        --concurrency N  Messages of a round (default: the scenario's)
+    -h, --help           Show this page
+
+  Output:
+        --json  Write JSON lines to stdout
+
+  Examples:
+    causeway bench messaging
+        everything, between two processes
+    causeway bench messaging --scenario pingpong-flag --tls tcp --api callback
+        round trips over TCP
+    causeway bench messaging --peer box:4000
+        to another host, where --listen 0.0.0.0:4000 runs
 
   ====================================================================================================
 

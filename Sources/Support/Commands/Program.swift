@@ -6,7 +6,7 @@ package enum Program {
       stdout carries the answer, stderr the story; --json gives machines both. Exit codes: 0 done or ended by a signal, 1 failure, \
       2 usage or broken configuration, 69 refused for good, 75 refused for now, 78 configuration file unreadable.
       """,
-    subcommands: [http, tcp, start, authtoken, config, bond, relay, completions, version],
+    subcommands: [http, tcp, start, authtoken, config, bond, messaging, relay, bench, completions, version],
     examples: [
       .init("causeway relay", "a private relay on this machine: http://127.0.0.1:8080"),
       .init("causeway http 3000", "a URL for what listens on port 3000"),
