@@ -72,6 +72,17 @@ def step(name: str, words: list) -> bool:
     return done.returncode == 0
 
 
+def another_ucx() -> None:
+    """The newest UCX of PyPI, beside the system's, in the build folder: engines run on it too, and refuse to mix."""
+    folder = REPOSITORY / ".build" / "ucx-wheel"
+    library = folder / "libucx" / "lib"
+    if not (library / "libucp.so.0").exists():
+        words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, "libucx-cu12==1.22.0"]
+        if not step("another UCX", words):
+            return  # its tests tell that they were skipped
+    os.environ["CAUSEWAY_TEST_UCX"] = str(library)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="FILE[.CLASS[.TEST]]", help="only these end-to-end tests, and no unit tests")
@@ -86,6 +97,8 @@ def main() -> int:
     if everything and not step("lint", ["scripts/lint.sh"]):
         broken += 1
     if want_unit:
+        if "CAUSEWAY_TEST_UCX" not in os.environ:
+            another_ucx()
         if step("debug build with tests", ["swift", "build", "--build-tests"]):
             words = ["swift", "test", "--skip-build", *(["--filter", options.filter] if options.filter else [])]
             suites.append(Suite("unit and simulated", words, of_swift))
