@@ -67,8 +67,8 @@ public final class PathSender {
   /// See `PathHealth`.
   public var soundUntil: Instant { core.health.soundUntil }
   public var roundTrip: RoundTripEstimator { core.roundTrip }
-  /// Age past which any packet counts as lost, in nanoseconds.
-  public var lossTimer: UInt64 { core.lossTimer }
+  /// Age past which any packet counts as lost, in nanoseconds, where packets overtake each other by more than round trips scatter, else 0.
+  public var reorderedLossTimer: UInt64 { core.reorderedLossTimer }
   public var inFlightByteCount: Int { core.inFlightByteCount }
   public var inFlightPacketCount: Int { core.inFlightPacketCount }
   /// Bytes that may be in flight.

@@ -229,14 +229,17 @@ struct SenderState: ~Copyable {
     if amount.lostPacketCount > 0 { reordering.lost(amount.lostPacketCount) }
   }
 
+  /// What round trips scatter by, in nanoseconds.
+  private var scatter: UInt64 { max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation)) }
+
   /// Age past which a packet that others overtook is lost, in nanoseconds.
-  private var overtakenLimit: UInt64 {
-    let scatter = max(LossDetector.minimumReordering, max(roundTrip.minimum / 8, 4 &* roundTrip.variation))
-    return roundTrip.smoothed &+ max(scatter, reordering.value)
-  }
+  private var overtakenLimit: UInt64 { roundTrip.smoothed &+ max(scatter, reordering.value) }
+
+  /// `lossTimer` where packets overtake each other by more than round trips scatter, else 0.
+  var reorderedLossTimer: UInt64 { reordering.value > scatter ? lossTimer : 0 }
 
   /// Age past which any packet is lost, in nanoseconds.
-  var lossTimer: UInt64 { overtakenLimit &+ acknowledgementDelay &+ LossDetector.timerSlack }
+  private var lossTimer: UInt64 { overtakenLimit &+ acknowledgementDelay &+ LossDetector.timerSlack }
 
   private mutating func observe() {
     health.observe(roundTrip, silentSince: detector.silentSince, mayBeSuspected: anotherIsAlive)

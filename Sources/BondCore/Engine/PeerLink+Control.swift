@@ -211,10 +211,10 @@ extension PeerLink {
     var detection: UInt64 = 0
     for path in paths where carriesData(path) {
       longest = max(longest, path.sender.roundTrip.usualLimit)
-      detection = max(detection, path.sender.lossTimer)
+      detection = max(detection, path.sender.reorderedLossTimer)
     }
     guard longest > 0 else { return }
-    let limit = max(longest &+ longest / 10 &+ 15_000_000, detection &+ Self.resendSlack) / 1000
+    let limit = max(longest &+ longest / 10 &+ 15_000_000, detection > 0 ? detection &+ Self.resendSlack : 0) / 1000
     // A packet mended by parity comes when its group is full: later than any resend.
     let wish = parity.isActive ? UInt32(Self.longestHold) : UInt32(clamping: min(limit, Self.longestHold))
     let before = parameters.holdLimitMicroseconds
