@@ -79,7 +79,7 @@ extension MessagePort {
   {
     let completion = try unsafe sendBlocking(
       UnsafeRawBufferPointer(start: buffer.base, count: buffer.count), keeper: buffer, tag, synchronous: isSynchronous, timeout)
-    if !completion.isDone { throw completion.error("send to \(subject)") }
+    try completion.check("send to \(subject)")
   }
 
   /// The same of memory that `keeper` keeps valid past the call, or the caller for the call.

@@ -15,10 +15,7 @@ public final class Client: MessagePort, @unchecked Sendable {
     super.init(engine, mailbox, from: nil, subject: "client")
   }
 
-  deinit {
-    let core = core
-    engine.onThread { core.closeNow() }
-  }
+  deinit { engine.end(core) }
 
   /// Connects to a server by name or address.
   public func connect(to host: String, port: UInt16, key: MessagingKey? = nil, timeout: Duration = .seconds(10))
@@ -72,11 +69,7 @@ public final class Client: MessagePort, @unchecked Sendable {
   public func close(timeout: Duration? = .seconds(5)) async throws(MessagingError) { try await closePort(timeout) }
 
   override func closeLink(_ completion: @escaping @Sendable () -> Void) {
-    let core = core
-    engine.onThread {
-      core.closeNow()
-      completion()
-    }
+    engine.end(core, completion)
   }
 }
 

@@ -255,3 +255,13 @@ protocol Closable: AnyObject {
   /// Ends it without waiting for anybody.
   func closeNow()
 }
+
+extension Engine {
+  /// Ends `core` on the engine's thread, and then calls `completion` there.
+  func end(_ core: some Closable & Sendable, _ completion: (@Sendable () -> Void)? = nil) {
+    onThread {
+      core.closeNow()
+      completion?()
+    }
+  }
+}

@@ -164,17 +164,7 @@ extension MessagePort {
     let visit = driver.enter()
     if case .none = visit {
       let number = engine.nextOperation() & RequestNumber.numberMask
-      var operation = Operation(.send(connection, synchronous: isSynchronous))
-      switch bytes {
-      case .contiguous(let base, _): unsafe operation.base = UnsafeMutableRawPointer(mutating: base)
-      case .pieces(let pieces, let number):
-        unsafe operation.pieces = pieces
-        operation.pieceCount = number
-      }
-      operation.count = count
-      operation.keeper = keeper
-      operation.tag = tag
-      operation.deadline = deadline
+      var operation = operation(connection, bytes, count, keeper, tag, isSynchronous, deadline)
       operation.number = number
       operation.target = outlet().target
       driver.hand(operation)
@@ -236,14 +226,8 @@ extension MessageReceiver {
     let visit = driver.enter()
     if case .none = visit {
       let number = engine.nextOperation() & RequestNumber.numberMask
-      var operation = Operation(.receive(mailbox, from: endpoint?.connection ?? source))
-      unsafe operation.base = memory.baseAddress
-      operation.count = capacity
-      operation.allocates = allocates
-      operation.keeper = keeper
-      operation.tag = tag
-      operation.mask = mask
-      operation.deadline = deadline
+      var operation = unsafe operation(
+        endpoint?.connection ?? source, memory.baseAddress, capacity, allocates, keeper, tag, mask, deadline)
       operation.number = number
       operation.target = outlet().target
       driver.hand(operation)
@@ -331,6 +315,17 @@ extension Completion {
   package init(foreign code: MessagingError.Code?, tag: UInt64 = 0, byteCount: Int = 0) { self.init(code, tag: tag, byteCount: byteCount) }
 }
 
+extension MessageReceiver {
+  /// Flushes for so many nanoseconds, then ends `core`; `completion` hears of the flush, on the engine's thread, when all is closed.
+  fileprivate func close(
+    _ core: some Closable & Sendable, after nanoseconds: UInt64, _ completion: @escaping @Sendable (Completion) -> Void
+  ) {
+    let engine = engine
+    let end: @Sendable (Completion) -> Void = { flushed in engine.end(core) { completion(flushed) } }
+    if case .done = start(flush: nanoseconds, to: .callback(end)) { end(Completion()) }
+  }
+}
+
 extension Client {
   /// Ends a connect that is under way.
   package func cancelConnect() {
@@ -338,42 +333,21 @@ extension Client {
     engine.onThread { core.cancel() }
   }
 
-  /// Flushes for so many nanoseconds, then closes; `completion` hears of the flush, on the engine's thread, when all is closed.
   package func close(after nanoseconds: UInt64, _ completion: @escaping @Sendable (Completion) -> Void) {
-    let (core, engine) = (core, engine)
-    let end: @Sendable (Completion) -> Void = { flushed in
-      engine.onThread {
-        core.closeNow()
-        completion(flushed)
-      }
-    }
-    if case .done = start(flush: nanoseconds, to: .callback(end)) { end(Completion()) }
+    close(core, after: nanoseconds, completion)
   }
 
   /// Ends it without waiting for anybody.
-  package func closeByForce() {
-    let core = core
-    engine.onThread { core.closeNow() }
-  }
+  package func closeByForce() { engine.end(core) }
 }
 
 extension Server {
   package func close(after nanoseconds: UInt64, _ completion: @escaping @Sendable (Completion) -> Void) {
-    let (core, engine) = (core, engine)
     core.isClosed.store(true, ordering: .releasing)
-    let end: @Sendable (Completion) -> Void = { flushed in
-      engine.onThread {
-        core.closeNow()
-        completion(flushed)
-      }
-    }
-    if case .done = start(flush: nanoseconds, to: .callback(end)) { end(Completion()) }
+    close(core, after: nanoseconds, completion)
   }
 
-  package func closeByForce() {
-    let core = core
-    engine.onThread { core.closeNow() }
-  }
+  package func closeByForce() { engine.end(core) }
 
   /// The answer comes on the engine's thread.
   package func listenAddress(tcp: Bool, key: MessagingKey?, _ completion: @escaping @Sendable (Result<[UInt8], MessagingError>) -> Void) {

@@ -13,22 +13,22 @@ internal import Glibc
   public init(count: Int) {
     precondition(count >= 0, "a buffer of negative length")
     self.count = count
-    // SAFETY: freed in deinit, and nowhere else; `count` bytes and at least one.
-    var memory: UnsafeMutableRawPointer?
-    guard unsafe posix_memalign(&memory, 64, max(1, count)) == 0, let memory = unsafe memory else {
-      fatalError("no memory for a buffer of \(count) bytes")
-    }
+    guard let memory = unsafe Self.allocate(count) else { fatalError("no memory for a buffer of \(count) bytes") }
     unsafe base = memory
     unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
   }
 
   /// Memory that is about to be written: its content is whatever was there. Nil when there is no such memory.
   init?(trying count: Int) {
-    var memory: UnsafeMutableRawPointer?
-    // SAFETY: as above; freed in deinit.
-    guard count >= 0, unsafe posix_memalign(&memory, 64, max(1, count)) == 0, let memory = unsafe memory else { return nil }
+    guard count >= 0, let memory = unsafe Self.allocate(count) else { return nil }
     self.count = count
     unsafe base = memory
+  }
+
+  private static func allocate(_ count: Int) -> UnsafeMutableRawPointer? {
+    var memory: UnsafeMutableRawPointer?
+    // SAFETY: freed in deinit, and nowhere else; `count` bytes and at least one.
+    return unsafe posix_memalign(&memory, 64, max(1, count)) == 0 ? memory : nil
   }
 
   public convenience init(_ bytes: some Collection<UInt8>) {

@@ -21,7 +21,7 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
     async throws(MessagingError)
   {
     let completion = await unsafe send(.contiguous(buffer.base, buffer.count), buffer.count, buffer, tag, isSynchronous, timeout)
-    if !completion.isDone { throw completion.error("send to \(subject)") }
+    try completion.check("send to \(subject)")
   }
 
   /// The first bytes of a buffer.
@@ -30,7 +30,7 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
   {
     precondition((0...buffer.count).contains(count), "more bytes than the buffer has")
     let completion = await unsafe send(.contiguous(buffer.base, count), count, buffer, tag, isSynchronous, timeout)
-    if !completion.isDone { throw completion.error("send to \(subject)") }
+    try completion.check("send to \(subject)")
   }
 
   /// Memory that is the caller's, and valid until the call returns.
@@ -38,7 +38,7 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
     async throws(MessagingError)
   {
     let completion = await unsafe send(.contiguous(memory.baseAddress, memory.count), memory.count, nil, tag, isSynchronous, timeout)
-    if !completion.isDone { throw completion.error("send to \(subject)") }
+    try completion.check("send to \(subject)")
   }
 
   /// A copy of the bytes.
@@ -54,7 +54,7 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
   {
     let list = PieceList(pieces)
     let completion = await unsafe send(.pieces(list.pieces, pieces.count), list.byteCount, list, tag, isSynchronous, timeout)
-    if !completion.isDone { throw completion.error("send to \(subject)") }
+    try completion.check("send to \(subject)")
   }
 
   private func send(
@@ -74,7 +74,7 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
         case .pending(let slot): completion = await driver.wait(.send, slot)
         }
       } else {
-        let operation = operation(connection, bytes, count, keeper, tag, isSynchronous, deadline)
+        let operation = operation(connection, bytes, count, keeper, tag.rawValue, isSynchronous, deadline)
         completion = await engine.handOver(operation, .send)
       }
       guard completion.status == MessagingError.Code.wouldBlock.rawValue else { return completion }
@@ -82,8 +82,9 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
     }
   }
 
-  private func operation(
-    _ connection: ConnectionID, _ bytes: SendBytes, _ count: Int, _ keeper: AnyObject?, _ tag: Tag, _ isSynchronous: Bool,
+  /// A send for the driver's owner to start.
+  final func operation(
+    _ connection: ConnectionID, _ bytes: SendBytes, _ count: Int, _ keeper: AnyObject?, _ tag: UInt64, _ isSynchronous: Bool,
     _ deadline: Instant
   ) -> Operation {
     var operation = Operation(.send(connection, synchronous: isSynchronous))
@@ -95,7 +96,7 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
     }
     operation.count = count
     operation.keeper = keeper
-    operation.tag = tag.rawValue
+    operation.tag = tag
     operation.deadline = deadline
     return operation
   }
@@ -131,7 +132,7 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
         on: connection, bytes, count: count, tag: tag.rawValue, synchronous: isSynchronous, keeper: keeper, deadline: deadline)
       return driver.settle(started, target, number)
     }
-    var operation = operation(connection, bytes, count, keeper, tag, isSynchronous, deadline)
+    var operation = operation(connection, bytes, count, keeper, tag.rawValue, isSynchronous, deadline)
     operation.number = number
     operation.target = target
     engine.submit(operation)

@@ -31,8 +31,7 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
     into buffer: MessageBuffer, tag: Tag, mask: TagMask = .exact, from endpoint: Endpoint? = nil, timeout: Duration? = nil
   ) async throws(MessagingError) -> Received {
     let completion = await unsafe receive(buffer.base, buffer.count, false, buffer, tag, mask, endpoint, timeout)
-    if completion.isDone { return Received(tag: completion.tag, byteCount: completion.byteCount, sender: completion.sender) }
-    throw completion.error("receive on \(subject)")
+    return try completion.get("receive on \(subject)")
   }
 
   /// The same into memory that is the caller's, and valid until the call returns.
@@ -40,8 +39,7 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
     into memory: UnsafeMutableRawBufferPointer, tag: Tag, mask: TagMask = .exact, from endpoint: Endpoint? = nil, timeout: Duration? = nil
   ) async throws(MessagingError) -> Received {
     let completion = await unsafe receive(memory.baseAddress, memory.count, false, nil, tag, mask, endpoint, timeout)
-    if completion.isDone { return Received(tag: completion.tag, byteCount: completion.byteCount, sender: completion.sender) }
-    throw completion.error("receive on \(subject)")
+    return try completion.get("receive on \(subject)")
   }
 
   /// Receives a message of any size up to `limit`, in memory made for it.
@@ -49,8 +47,7 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
     tag: Tag, mask: TagMask = .exact, from endpoint: Endpoint? = nil, upTo limit: Int = 1 << 30, timeout: Duration? = nil
   ) async throws(MessagingError) -> (buffer: MessageBuffer, received: Received) {
     let completion = await unsafe receive(nil, max(0, limit), true, nil, tag, mask, endpoint, timeout)
-    guard completion.isDone else { throw completion.error("receive on \(subject)") }
-    let received = Received(tag: completion.tag, byteCount: completion.byteCount, sender: completion.sender)
+    let received = try completion.get("receive on \(subject)")
     return (completion.takeBuffer() ?? MessageBuffer(count: 0), received)
   }
 
@@ -72,19 +69,28 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
         case .pending(let slot): completion = await driver.wait(.receive, slot)
         }
       } else {
-        var operation = Operation(.receive(mailbox, from: connection))
-        unsafe operation.base = base
-        operation.count = capacity
-        operation.allocates = allocates
-        operation.keeper = keeper
-        operation.tag = tag.rawValue
-        operation.mask = mask.rawValue
-        operation.deadline = deadline
+        let operation = unsafe operation(connection, base, capacity, allocates, keeper, tag.rawValue, mask.rawValue, deadline)
         completion = await engine.handOver(operation, .receive)
       }
       guard completion.status == MessagingError.Code.wouldBlock.rawValue else { return completion }
       if let over = await driver.waitForRoom(until: deadline) { return over }
     }
+  }
+
+  /// A receive for the driver's owner to start.
+  @inline(__always) final func operation(
+    _ connection: ConnectionID?, _ base: UnsafeMutableRawPointer?, _ capacity: Int, _ allocates: Bool, _ keeper: AnyObject?, _ tag: UInt64,
+    _ mask: UInt64, _ deadline: Instant
+  ) -> Operation {
+    var operation = Operation(.receive(mailbox, from: connection))
+    unsafe operation.base = base
+    operation.count = capacity
+    operation.allocates = allocates
+    operation.keeper = keeper
+    operation.tag = tag
+    operation.mask = mask
+    operation.deadline = deadline
+    return operation
   }
 
   // MARK: Callbacks
@@ -118,14 +124,7 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
         keeper: keeper, deadline: deadline)
       return driver.wait(started, target, number)
     }
-    var operation = Operation(.receive(mailbox, from: connection))
-    unsafe operation.base = base
-    operation.count = capacity
-    operation.allocates = allocates
-    operation.keeper = keeper
-    operation.tag = tag.rawValue
-    operation.mask = mask.rawValue
-    operation.deadline = deadline
+    var operation = unsafe operation(connection, base, capacity, allocates, keeper, tag.rawValue, mask.rawValue, deadline)
     operation.number = number
     operation.target = target
     engine.submit(operation)
@@ -155,7 +154,7 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
     var operation = Operation(connection.map { .flushConnection($0) } ?? .flush(mailbox))
     operation.deadline = Self.deadline(timeout)
     let completion = await engine.handOver(operation, .flush)
-    if !completion.isDone { throw completion.error("flush of \(subject)") }
+    try completion.check("flush of \(subject)")
   }
 
   /// The same with a callback.

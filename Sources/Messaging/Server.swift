@@ -15,10 +15,7 @@ public final class Server: MessageReceiver, @unchecked Sendable {
     super.init(engine, mailbox, from: nil, subject: "server")
   }
 
-  deinit {
-    let core = core
-    engine.onThread { core.closeNow() }
-  }
+  deinit { engine.end(core) }
 
   /// Listens on a name or an address; port 0 lets the system choose. Returns the port.
   /// - Parameter key: What clients must know.
@@ -67,18 +64,11 @@ public final class Server: MessageReceiver, @unchecked Sendable {
   public func close(timeout: Duration? = .seconds(5)) async throws(MessagingError) {
     try engine.checkFork("close of the server")
     if core.isClosed.exchange(true, ordering: .acquiringAndReleasing) { return }
-    let core = core
     var failure: MessagingError?
     if core.clients.withLock({ !$0.isEmpty }) {
       do throws(MessagingError) { try await flush(nil, timeout) } catch { failure = error }
     }
-    let engine = engine
-    await withCheckedContinuation { continuation in
-      engine.onThread {
-        core.closeNow()
-        continuation.resume()
-      }
-    }
+    await withCheckedContinuation { continuation in engine.end(core) { continuation.resume() } }
     // Peers that are gone have nothing left to wait for.
     if let failure, failure.code != .peerLost, failure.code != .closed { throw failure }
   }

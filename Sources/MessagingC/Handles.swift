@@ -6,7 +6,7 @@ internal import CausewayMessaging
 internal import Synchronization
 
 /// An engine, and how many operations its users have under way.
-// @unchecked Sendable, here and below: constants, atomics and mutexes.
+// @unchecked Sendable: constants and an atomic.
 final class EngineBox: @unchecked Sendable {
   let engine: Engine
   let limit: Int
@@ -30,6 +30,7 @@ final class EngineBox: @unchecked Sendable {
   func giveBack(_ count: Int) { underWay.subtract(count, ordering: .relaxed) }
 }
 
+// @unchecked Sendable: constants and a mutex.
 final class QueueBox: @unchecked Sendable {
   let owner: EngineBox
   let queue: CompletionQueue
@@ -43,6 +44,7 @@ final class QueueBox: @unchecked Sendable {
 }
 
 /// A connection, of a server or a client.
+// @unchecked Sendable: constants.
 final class EndpointBox: @unchecked Sendable {
   private static let count = Atomic<UInt64>(0)
   let owner: EngineBox
@@ -58,6 +60,7 @@ final class EndpointBox: @unchecked Sendable {
   var endpoint: Endpoint? { port as? Endpoint }
 }
 
+// @unchecked Sendable: constants and a mutex.
 final class ServerBox: @unchecked Sendable {
   let owner: EngineBox
   let server: Server
@@ -95,6 +98,7 @@ final class ServerBox: @unchecked Sendable {
   }
 }
 
+// @unchecked Sendable: constants and a mutex.
 final class ClientBox: @unchecked Sendable {
   let owner: EngineBox
   let client: Client

@@ -4,7 +4,7 @@ what is measured."""
 import time
 
 from harness import bond
-from harness.bond import INNER, INNER6, BondCase, BondPair, reachable
+from harness.bond import INNER, INNER6, BondCase, SourcePair, reachable
 from harness.netns import SERVER6, Link, shaped
 from harness.traffic import EchoServer, Iperf, Pinger, iperf, ping
 
@@ -64,14 +64,6 @@ class Sums(BondCase):
             host.drop_udp("p*")
         self.pair(network, path_words={0: "tcp", 1: "tcp"}, server_options={"ListenTCP": bond.PORT})
         self.assertGreater(iperf(network.client, network.server, INNER["server"], 4).mbit, 0.6 * 32 * SHARE)
-
-
-class SourcePair(BondPair):
-    def client_text(self, links=None) -> str:
-        text = super().client_text(links)
-        for index in self.links:
-            text = text.replace(f"{self.address}:{bond.PORT} via p{index}", f"10.77.{index}.2:{bond.PORT} via 10.77.{index}.1")
-        return text
 
 
 class Losing(BondCase):

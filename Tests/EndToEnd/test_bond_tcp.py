@@ -4,7 +4,7 @@ import sys
 import time
 
 from harness import bond
-from harness.bond import INNER, INNER6, BondCase, BondPair, reachable
+from harness.bond import INNER, INNER6, BondCase, SourcePair, reachable
 from harness.capture import Capture
 from harness.floods import Flood
 from harness.netns import SERVER, SERVER6, Link
@@ -91,14 +91,6 @@ class Paths(TCPCase):
         network.server.run(["ss", "-K", "sport", "=", f":{bond.PORT}"], check=False)
         wait_for(lambda: ping(network.client, INNER["server"], 1, wait=0.5).replies, 8, "an echo over a new connection")
         pair.server.wait_status(lambda s: before not in [p["remote"] for p in s["peers"][0]["paths"]], 5, "another port")
-
-
-class SourcePair(BondPair):
-    def client_text(self, links=None) -> str:
-        text = super().client_text(links)
-        for index in self.links:
-            text = text.replace(f"{self.address}:{bond.PORT} via p{index}", f"10.77.{index}.2:{bond.PORT} via 10.77.{index}.1")
-        return text
 
 
 class Strangers(TCPCase):

@@ -30,9 +30,14 @@
     MessagingError(code, subject(), cause: cause, byteCount: byteCount)
   }
 
+  /// Throws the error of what did not go well.
+  func check(_ subject: @autoclosure () -> String) throws(MessagingError) {
+    if status != 0 { throw error(subject()) }
+  }
+
   /// What was received, or the error.
   public func get(_ subject: @autoclosure () -> String = "operation") throws(MessagingError) -> Received {
-    if status != 0 { throw error(subject()) }
+    try check(subject())
     return Received(tag: tag, byteCount: byteCount, sender: sender)
   }
 

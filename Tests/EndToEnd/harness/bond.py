@@ -292,6 +292,16 @@ def reachable(host: Host, address: str, seconds: float = 10, every: float = 0.1)
         time.sleep(every)
 
 
+class SourcePair(BondPair):
+    """Paths that are bound to source addresses instead of devices."""
+
+    def client_text(self, links=None) -> str:
+        text = super().client_text(links)
+        for index in self.links:
+            text = text.replace(f"{self.address}:{PORT} via p{index}", f"10.77.{index}.2:{PORT} via 10.77.{index}.1")
+        return text
+
+
 class BondCase(Case):
     """Networks and bonds that go with the test."""
 
