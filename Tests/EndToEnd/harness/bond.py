@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -164,7 +165,8 @@ class WireGuardEnd(End):
             os.unlink(self.socket)  # left behind by one that was killed
         self.process = self.host.start([tool("wireguard-go"), "-f", self.name], env={"LOG_LEVEL": "verbose", "WG_PROCESS_FOREGROUND": "1"})
         try:
-            wait_for(lambda: os.path.exists(self.socket), 5, f"wireguard-go: {self.process.story()}", every=0.02)
+            # Between bind and listen the file is there already; wg would take it for one left behind, and remove it.
+            wait_for(self.takes_orders, 5, f"wireguard-go: {self.process.story()}", every=0.02)
             text = section("Interface", PrivateKey=self.keys.private, ListenPort=self.port)
             for peer in self.peers:
                 text += section(
@@ -185,6 +187,10 @@ class WireGuardEnd(End):
     @property
     def socket(self) -> str:
         return f"/var/run/wireguard/{self.name}.sock"
+
+    def takes_orders(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(self.socket) == 0
 
     def show(self, what: str) -> str:
         return self.host.run([tool("wg"), "show", self.name, what]).stdout
