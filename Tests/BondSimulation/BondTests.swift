@@ -107,6 +107,23 @@ import Testing
     #expect(flow.retransmitted < 100, "\(flow.retransmitted)")
   }
 
+  /// Without CoDel it fills the backlog to its limit and loses what is beyond.
+  @Test("a sender that understands ECN is slowed by marks, and loses nothing", arguments: ["auto", "earliest"])
+  func marks(_ scheduler: String) throws {
+    var scenario = Scenario()
+    scenario.links = [link("a", 30, .milliseconds(10)), link("b", 20, .milliseconds(20))]
+    scenario.duration = .seconds(14)
+    var tcp = FlowSpecification(.tcp)
+    (tcp.congestion, tcp.usesECN, tcp.start) = (.cubic, true, .seconds(2))
+    scenario.flows = [tcp]
+    scenario.steadyFrom = .seconds(4)
+    scenario.schedulers = [scheduler]
+    let result = try Simulation(scenario, bond: Self.fast).run()[0].results[0]
+    let flow = result.flows[0]
+    #expect(flow.reductions > 0 && flow.retransmitted == 0, "\(flow.reductions) reductions, \(flow.retransmitted) sent again")
+    #expect(result.steadyGoodput > 0.9 * 50e6 * 1348 / 1482, "\(result.steadyGoodput)")
+  }
+
   @Test("a run can be replayed") func determinism() {
     var scenario = Scenario()
     scenario.links = [link("a", 10, .milliseconds(10), loss: 0.01), link("b", 5, .milliseconds(20))]

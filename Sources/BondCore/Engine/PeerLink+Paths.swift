@@ -195,10 +195,15 @@ extension PeerLink {
     applyOutcome(of: path, at: now)
   }
 
-  /// Bytes that may wait: what all paths carry in the time of the limit, at least enough for a burst of a few flows.
+  /// Bytes that may wait: what all paths carry in the time of the limit, at least enough for a burst of a few flows; and from when on one
+  /// flow's share of them is too long.
   func updateBacklogLimit(at now: Instant) {
     var rate: UInt64 = 0
-    for path in paths where carriesData(path) { rate &+= path.sender.capacityBytesPerSecond }
+    var roundTrip: UInt64 = 0
+    for path in paths where carriesData(path) {
+      rate &+= path.sender.capacityBytesPerSecond
+      roundTrip = max(roundTrip, path.sender.roundTrip.minimumSmoothed)
+    }
     let limits = engine.configuration.limits
     let worth = Int(min(Double(rate) * limits.backlog.inSeconds, Double(limits.backlogByteCount)))
     // A path that goes takes no room away from what waits already, nor for a while from what its senders have under way: that would be a
@@ -209,6 +214,8 @@ extension PeerLink {
     } else if now >= backlogHeldUntil {
       queue.byteLimit = max(limit, min(queue.byteLimit, queue.byteCount))
     }
+    // An ordered flow's round trip is that of the slowest path it uses. While the backlog keeps its room nobody is punished for using it.
+    queue.tempo = now < backlogHeldUntil ? .rest : CoDel.Tempo(roundTrip: roundTrip)
   }
 
   /// So long the backlog keeps its room after a path was set aside, in nanoseconds: until its senders have found the rate of what is left.

@@ -142,7 +142,6 @@ extension PeerLink {
     let decision = scheduler.pick(views.span, demand, at: now)
     switch decision {
     case .path(let index):
-      queue.isEveryPathBusy = false
       // A second copy by a faster path would undo what the scheduler meant.
       let copies = !demand.isBeginning || !isOutpaced(index)
       guard let run = unsafe fillRun(session, paths[index], copies: copies, output, capacity, now) else { return nil }
@@ -152,7 +151,7 @@ extension PeerLink {
       takeRedundant(mask, at: now)
       return unsafe nextRedundantRun(session, output, capacity, now)
     case .wait(let until):
-      // A scheduler may wait for its best path while another is idle: what waits then is there by choice and no reason to punish a flow.
+      // A scheduler may wait for its best path while another is idle.
       queue.isEveryPathBusy = !views.contains { $0.isReady(at: now) }
       sendWait = until
       return nil

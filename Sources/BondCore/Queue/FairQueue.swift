@@ -71,8 +71,10 @@ import CausewayWire
   package var byteLimit = 1024 * 1024 { didSet { byteLimit = max(1, min(Self.byteLimitCap, byteLimit)) } }
   /// Most packets that wait; small ones take slots too.
   package var packetLimit = 8192
-  /// CoDel acts only while every path is busy: below that the backlog is what opens the next path.
+  /// Whether the last look found no path that could take anything. CoDel acts only then: what waits while one could is there by the
+  /// scheduler's choice, and no reason to punish a flow.
   package var isEveryPathBusy = false
+  package var tempo = CoDel.Tempo(roundTrip: 0)
   /// Nanoseconds that pacing alone makes a packet wait.
   package var pacingGrain: UInt64 = 1_000_000
 
@@ -253,7 +255,7 @@ import CausewayWire
       let waited = now.nanoseconds(since: pool[slot].enqueuedAt)
       let sojourn = waited > pacingGrain ? waited &- pacingGrain : 0
       let backlog = unsafe Int(byteCounts[index])
-      guard unsafe flows[index].control.judge(sojourn: sojourn, backlog: backlog, at: now) == .punish else { break }
+      guard unsafe flows[index].control.judge(sojourn: sojourn, backlog: backlog, tempo, at: now) == .punish else { break }
       let length = pool[slot].length
       let isMarked =
         length >= IPHeader.version4ByteCount

@@ -147,9 +147,11 @@ private struct Bench: ~Copyable {
   }
 
   /// Fills at twice the rate at which it drains for `milliseconds`; 1400 bytes a millisecond go out.
-  private func overload(_ bench: inout Bench, ecn: UInt8, milliseconds: UInt64) -> [(flow: UInt32, tos: UInt8)] {
+  private func overload(
+    _ bench: inout Bench, ecn: UInt8, from start: UInt64 = 0, milliseconds: UInt64
+  ) -> [(flow: UInt32, tos: UInt8)] {
     var out: [(flow: UInt32, tos: UInt8)] = []
-    for tick in 0..<milliseconds {
+    for tick in start..<start + milliseconds {
       let now = tick * 1_000_000
       bench.put(1, ecn: ecn, at: now)
       bench.put(1, ecn: ecn, at: now)
@@ -158,32 +160,51 @@ private struct Bench: ~Copyable {
     return out
   }
 
-  @Test("CoDel acts only while every path is busy, after 100 ms above 5 ms, ever faster")
+  @Test("CoDel acts only while every path is busy, after 200 ms above its target, ever faster")
   func codel() {
     var idle = Bench()
     _ = overload(&idle, ecn: 0, milliseconds: 1000)
     #expect(idle.queue.counters.controlled == 0)
     var busy = Bench()
     busy.queue.isEveryPathBusy = true
-    _ = overload(&busy, ecn: 0, milliseconds: 100)
+    _ = overload(&busy, ecn: 0, milliseconds: 200)
     #expect(busy.queue.counters.controlled == 0)
     var long = Bench()
     long.queue.isEveryPathBusy = true
-    _ = overload(&long, ecn: 0, milliseconds: 500)
+    _ = overload(&long, ecn: 0, milliseconds: 700)
     let early = long.queue.counters.controlled
-    #expect((4...12).contains(early))
+    #expect((3...8).contains(early))
     var longer = Bench()
     longer.queue.isEveryPathBusy = true
-    _ = overload(&longer, ecn: 0, milliseconds: 1000)
+    _ = overload(&longer, ecn: 0, milliseconds: 1700)
     #expect(longer.queue.counters.controlled > 3 * early)
     #expect(longer.queue.counters.marked == 0)
+  }
+
+  @Test("how much queue is too much follows the flows' round trip, within bounds, or is nothing at all")
+  func tempo() {
+    let targets = [0, 1_000_000, 20_000_000, 300_000_000].map { CoDel.Tempo(roundTrip: $0).target }
+    #expect(targets == [5_000_000, 5_000_000, 40_000_000, 50_000_000])
+    // One of two packets leaves: that of tick n does so at 2n, so that from tick 80 on they wait 40 ms.
+    var bench = Bench()
+    bench.queue.isEveryPathBusy = true
+    bench.queue.tempo = CoDel.Tempo(roundTrip: 20_000_000)
+    _ = overload(&bench, ecn: 0, milliseconds: 270)
+    #expect(bench.queue.counters.controlled == 0)
+    _ = overload(&bench, ecn: 0, from: 270, milliseconds: 50)
+    #expect(bench.queue.counters.controlled > 0)
+    var rested = Bench()
+    rested.queue.isEveryPathBusy = true
+    rested.queue.tempo = .rest
+    _ = overload(&rested, ecn: 0, milliseconds: 1000)
+    #expect(rested.queue.counters.controlled == 0)
   }
 
   @Test("a packet that understands ECN is marked instead")
   func marks() {
     var bench = Bench()
     bench.queue.isEveryPathBusy = true
-    let out = overload(&bench, ecn: 0b10, milliseconds: 500)
+    let out = overload(&bench, ecn: 0b10, milliseconds: 800)
     #expect(bench.queue.counters.controlled == 0)
     let marked = out.count { $0.tos & 3 == 3 }
     #expect(UInt64(marked) == bench.queue.counters.marked)
