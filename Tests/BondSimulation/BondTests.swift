@@ -92,10 +92,10 @@ import Testing
 
   /// 45.5 Mbit/s is what one link carries.
   @Test(
-    "half a second after one of two links went, a paced download has the other to itself in every tenth of a second",
-    arguments: [Fault.Kind.blackhole, .blackholeDown])
-  func downloadGoesOn(_ kind: Fault.Kind) {
-    let flow = download(.bbr, start: .zero, losing: kind, at: .seconds(4), until: .seconds(7))
+    "half a second after one of two links went, a download has the other to itself in every tenth of a second",
+    arguments: [Fault.Kind.blackhole, .blackholeDown], [FlowSpecification.Congestion.bbr, .cubic])
+  func downloadGoesOn(_ kind: Fault.Kind, _ congestion: FlowSpecification.Congestion) {
+    let flow = download(congestion, start: .seconds(2), losing: kind, at: .seconds(6), until: .seconds(9))
     let tenths = flow.buckets[45..<70].map { Double($0) * 80 / 1e6 }
     #expect(tenths.allSatisfy { $0 >= 0.9 * 45.5 }, "\(tenths)")
   }
