@@ -92,6 +92,9 @@ public final class PathSender {
     core.sent(counter: counter, byteCount: byteCount, token: token, flags: flags, at: now)
   }
 
+  /// Moves the pace on by what was sent to a peer that acknowledges nothing.
+  public func paced(_ byteCount: Int, at now: Instant) { core.paced(byteCount, at: now) }
+
   /// New keys: counters start again at zero. Acknowledgements under the previous keys are still understood.
   public func beginCounterSpace() { core.beginCounterSpace() }
 

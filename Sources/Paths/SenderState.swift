@@ -70,6 +70,7 @@ struct SenderState: ~Copyable {
   /// Bytes that may be in flight.
   var budgetByteCount: Int { budget }
   /// When the pace allows the next run.
+  mutating func paced(_ byteCount: Int, at now: Instant) { pacer.sent(byteCount, at: now) }
   var nextSendTime: Instant { pacer.next }
   /// Learned or fixed capacity, bytes per second.
   var capacityBytesPerSecond: UInt64 { UInt64(capacity.rate) }

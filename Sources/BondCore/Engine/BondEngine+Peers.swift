@@ -107,7 +107,10 @@ extension PeerLink {
     if uplinkRoutes.count > new.uplinks.count { uplinkRoutes.removeLast(uplinkRoutes.count - new.uplinks.count) }
     for (index, uplink) in new.uplinks.enumerated() where uplink.isRemoved { uplinkRoutes[index] = nil }
     for path in paths {
-      guard let uplink = path.uplink else { continue }
+      guard let uplink = path.uplink else {
+        applyRateLimit(path)
+        continue
+      }
       guard uplink < new.uplinks.count, !new.uplinks[uplink].isRemoved else {
         retire(path, at: now)
         continue

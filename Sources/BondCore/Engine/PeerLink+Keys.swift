@@ -192,6 +192,7 @@ extension PeerLink {
     for session in [current, previous, next] { session?.keys.allowsPaths = false }
     noteShare()
     ensureHandshakePath(at: now)
+    applyRateLimits()
   }
 
   /// Gives back what was sent and waits to be sent again, after `takeInFlight` of every path.

@@ -96,6 +96,7 @@ extension PeerLink {
       // The stock rule: the newest authentic packet tells where the peer is.
       path.route = route
       handshakeRoute = route
+      applyRateLimit(path)
       engine.events.append(.pathMoved(id, path.id, route))
       return
     }
@@ -250,11 +251,11 @@ extension PeerLink {
     if timers.hasDue { applyTimers(at: now) }
     var deadline = timers.nextDeadline ?? .distantFuture
     deadline = min(deadline, min(helloDeadline, strangerDeadline))
+    if !queue.isEmpty || stash != .none { deadline = min(deadline, sendWait) }
     if kind == .bond {
       if let due = order.nextDeadline { deadline = min(deadline, due) }
       if let due = current?.acknowledgementDue { deadline = min(deadline, due) }
       if let due = previous?.acknowledgementDue { deadline = min(deadline, due) }
-      if !queue.isEmpty || stash != .none { deadline = min(deadline, sendWait) }
       if !resends.isEmpty { deadline = min(deadline, resendWait) }
       if !pathsAcknowledged { deadline = min(deadline, pathsDeadline) }
       deadline = min(deadline, parityDeadline)

@@ -12,8 +12,14 @@ extension PeerLink {
 
   /// Bytes per second that all threads together may send on the path; 0: no limit.
   func fixedRate(_ path: BondPath) -> UInt64 {
-    guard let uplink = path.uplink else { return path.remoteRateLimit / 8 }
+    guard let uplink = path.uplink ?? (kind == .stock ? uplinkOfStockPeer(path) : nil) else { return path.remoteRateLimit / 8 }
     return uplink < settings.uplinks.count ? settings.uplinks[uplink].rateUp / 8 : 0
+  }
+
+  /// A stock peer has the handshake's path alone, which goes by some uplink; after it moved, by that of the same socket.
+  private func uplinkOfStockPeer(_ path: BondPath) -> Int? {
+    guard let route = path.route else { return nil }
+    return uplinkRoutes.firstIndex { $0 == route } ?? uplinkRoutes.firstIndex { $0?.socket == route.socket }
   }
 
   /// Sets what owner and peer want of a path: rate, weight, preference.

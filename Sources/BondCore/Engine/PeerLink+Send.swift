@@ -8,6 +8,8 @@ extension PeerLink {
   /// Bytes around an inner packet of a stock peer: header and tag.
   static let transportByteCount = 16 + 16
   static let headerByteCount = 16
+  /// Headers of IPv4 and UDP around a datagram.
+  static let outerByteCount = 28
   /// Most datagrams in a run: what UDP_SEGMENT takes.
   static let runDatagramLimit = 64
   /// Most bytes in a run over IPv4: 65,535 - 20 - 8.
@@ -36,13 +38,22 @@ extension PeerLink {
 
   // MARK: Stock peers
 
-  /// Packets as WireGuard has them: no frame, zeros to a multiple of 16 within the MTU.
+  /// Packets as WireGuard has them: no frame, zeros to a multiple of 16 within the MTU. Nobody acknowledges them, so nothing is learned: they
+  /// keep to a rate that the owner fixed, or to none.
   private func nextPlainRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
     guard let path = path(.handshake), let route = path.route else { return nil }
+    sendWait = .distantFuture
     let limit = innerMTU
     var run = self.run(path, route, 0)
     run.datagramCount = 0
-    while run.datagramCount < Self.runDatagramLimit {
+    let isPaced = path.sender.rateLimit != .none
+    let byteLimit = isPaced ? min(capacity, path.sender.runByteLimit) : capacity
+    let isDue = !isPaced || path.sender.nextSendTime <= now
+    if !isDue && !(queue.isEmpty && stash == .none) {
+      sendWait = path.sender.nextSendTime
+      queue.isEveryPathBusy = true
+    }
+    while isDue, run.datagramCount < Self.runDatagramLimit {
       guard let slot = takePacket(at: now) else { break }
       let length = pool[slot].length
       let padded = max(length, min((length + 15) & ~15, limit))
@@ -55,7 +66,7 @@ extension PeerLink {
         stash = slot
         break
       }
-      if run.byteCount + datagram > capacity {
+      if run.byteCount + datagram > (run.datagramCount > 0 ? byteLimit : capacity) {
         stash = slot
         break
       }
@@ -76,6 +87,7 @@ extension PeerLink {
       timers.sent(data: true, at: now)
       path.statistics.sentBytes &+= UInt64(run.byteCount)
       path.statistics.sentPackets &+= UInt64(run.datagramCount)
+      if isPaced { path.sender.paced(run.byteCount &+ run.datagramCount &* Self.outerByteCount, at: now) }
       return run
     }
     guard keepalivePending else { return nil }
@@ -160,7 +172,7 @@ extension PeerLink {
   }
 
   /// Bytes that the outer packet has beyond the inner one, for the schedulers' sums.
-  var overhead: Int { Self.transportByteCount + DataHeader.byteCount + 28 }
+  var overhead: Int { Self.transportByteCount + DataHeader.byteCount + Self.outerByteCount }
 
   /// What is to be sent next, as a scheduler sees it; nil when nothing waits.
   private func nextDemand(at now: Instant) -> Demand? {

@@ -72,6 +72,23 @@ import Testing
     network.expectNothingKept()
   }
 
+  @Test("towards such a peer a rate that was set is kept, and what is beyond it waits and is lost here")
+  func stockRate() {
+    let network = EngineNetwork()
+    network.reload { $0[0].rateUp = 1_000_000 }
+    network.loses = { $0.kind == FrameKind.hello }
+    let isKnown = network.run(until: { network.client.kind == .stock }, atMost: .seconds(5))
+    #expect(isKnown)
+    var byteCount = 0
+    network.watch = { if $0.isTransport, $0.toServer { byteCount += $0.bytes.count + 28 } }
+    // About 1400 bytes in two milliseconds are 5.6 Mbit/s.
+    _ = network.exchange(for: .seconds(10), every: .milliseconds(2), byteCount: 1300)
+    #expect((1_150_000...1_300_000).contains(byteCount), "\(byteCount)")
+    #expect(network.client.link.queue.counters.overflowed > 0)
+    network.run(for: .seconds(6))
+    network.expectNothingKept()
+  }
+
   // MARK: Moves
 
   @Test("a new address is followed after its own challenge, and no data go there before")
