@@ -183,7 +183,7 @@ import Testing
     }
   }
 
-  @Test("seeded programs of faults break no promise", arguments: [1, 2, 3, 5, 6, 17, 191, 406, 669, 689] as [UInt64]) func programs(
+  @Test("seeded programs of faults break no promise", arguments: [1, 2, 3, 5, 6, 17, 191, 406, 505, 669, 689] as [UInt64]) func programs(
     _ seed: UInt64
   ) {
     let program = FaultProgram(seed: seed)

@@ -163,6 +163,13 @@ extension PeerLink {
     controlPending = true
   }
 
+  /// Its frames overtook its HELLO: one of ours, and the answer is a round trip away. What waits for it would go without an order as
+  /// WireGuard's packets do.
+  func awaitsHello(at now: Instant) -> Bool {
+    kind == .unknown && helloDeadline != .distantFuture && lastEarlyHello != .zero
+      && now.nanoseconds(since: lastEarlyHello) < Self.helloInterval
+  }
+
   private func meet(_ hello: Hello, at now: Instant) {
     if let known = remoteBootID, known != hello.bootID || kind != .bond { reset(at: now) }
     remoteBootID = hello.bootID

@@ -28,6 +28,7 @@ extension PeerLink {
     if session.keys.isWornOut { wantHandshake(at: now) }
     if kind == .bond { return unsafe nextBondRun(session, output, min(capacity, Self.runByteLimit), now) }
     if helloPending, let path = path(.handshake), let run = unsafe nextHello(session, path, output, now) { return run }
+    if awaitsHello(at: now) { return nil }
     return unsafe nextPlainRun(session, output, min(capacity, Self.runByteLimit), now)
   }
 
