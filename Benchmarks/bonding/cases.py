@@ -194,6 +194,19 @@ def cases(seed: int) -> dict[str, Case]:
             lambda: [shaped(**{**end, "jitterReorders": False}) for end in LOSSY], ["direct-2", "mptcp", "bond"], throughput(), 70 * BOND_SHARE,
         ),
         Case(
+            "tcp-50+50", "(50 Mbit/s, 10 ms) twice, paths over TCP", lambda: [shaped(50, 10), shaped(50, 10)],
+            ["bond", "bond-udp+tcp", "bond-tcp+tcp"], throughput(), 100 * BOND_SHARE,
+        ),
+        Case(
+            "tcp-100+50", "100 + 50 Mbit/s, paths over TCP", lambda: [Link(tbf=100), Link(tbf=50)],
+            ["bond", "bond-udp+tcp", "bond-tcp+tcp"], throughput(), 150 * BOND_SHARE,
+        ),
+        Case(
+            "tcp-lossy", "(50 Mbit/s, 10 ms) twice, 0.5 % loss on the second, paths over TCP", lambda: [shaped(50, 10), shaped(50, 10, loss=0.005)],
+            ["bond", "bond-udp+tcp", "bond-tcp+tcp"], throughput(), (50 + 50 * 0.995) * BOND_SHARE,
+        ),
+        Case("tcp-unshaped", "unshaped veth, paths over TCP", lambda: [Link(), Link()], ["bond-1", "bond-tcp", "bond", "bond-udp+tcp"], throughput()),
+        Case(
             "blackhole", "blackhole of one of two (50 Mbit/s, 10 ms), echoes", lambda: [shaped(50, 10), shaped(50, 10)],
             ["bond-plain", "bond", "bond-redundant"], lambda network, peer, plan: blackhole(network, peer, plan, seed),
         ),

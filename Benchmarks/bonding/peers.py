@@ -104,15 +104,18 @@ class WireGuardGo(Peer):
 
 
 class Bond(Peer):
-    """`causeway bond` at both ends, over all links or those of `links`."""
+    """`causeway bond` at both ends, over all links or those of `links`; TCP on those of `tcp`."""
 
     links: tuple[int, ...] | None = None
+    tcp: tuple[int, ...] = ()
     options: dict = {}
 
     def __init__(self, network: Network):
         super().__init__(network)
         self.address = INNER["server"]
-        self.pair = BondPair(network, links=self.links, both_options=self.options)
+        listen = {"ListenTCP": PORT} if self.tcp else {}
+        words = {link: "tcp" for link in self.tcp}
+        self.pair = BondPair(network, links=self.links, both_options=self.options, server_options=listen, path_words=words)
         try:
             self.pair.wait_up()
         except BaseException:
@@ -149,5 +152,8 @@ PEERS = {
         named("bond-backup", Bond, options={"Scheduler": "backup"}),
         named("bond-redundant", Bond, options={"Scheduler": "redundant"}),
         named("bond-plain", Bond, options={"Duplicate": "off"}),
+        named("bond-tcp", Bond, links=(0,), tcp=(0,)),
+        named("bond-udp+tcp", Bond, tcp=(1,)),
+        named("bond-tcp+tcp", Bond, tcp=(0, 1)),
     )
 }

@@ -17,6 +17,8 @@ public struct TCPPathInfo: Equatable, Sendable, BitwiseCopyable {
   public var congestionWindowByteCount: Int
   public var unacknowledgedByteCount: Int
   public var retransmissionCount: UInt32
+  /// Bytes that the peer has got, those behind a gap included, which are counted in full segments.
+  public var deliveredByteCount: UInt64
   public var isEstablished: Bool
 }
 
@@ -119,7 +121,9 @@ public struct TCPPathInfo: Equatable, Sendable, BitwiseCopyable {
       deliveryRate: info.delivery_rate, isApplicationLimited: info.application_limited != 0, roundTripTime: .microseconds(Int(info.rtt)),
       roundTripVariation: .microseconds(Int(info.rtt_variation)), minimumRoundTripTime: .microseconds(Int(info.minimum_rtt)),
       unsentByteCount: Int(info.notsent_bytes), congestionWindowByteCount: Int(info.congestion_window) * segment,
-      unacknowledgedByteCount: Int(info.unacknowledged) * segment, retransmissionCount: info.retransmissions, isEstablished: info.state == 1
+      unacknowledgedByteCount: Int(info.unacknowledged) * segment, retransmissionCount: info.retransmissions,
+
+      deliveredByteCount: info.acknowledged_bytes &+ UInt64(info.sacked) &* UInt64(info.segment_bytes), isEstablished: info.state == 1
     )
   }
 

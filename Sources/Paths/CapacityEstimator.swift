@@ -7,6 +7,9 @@ import CausewayBase
 /// Time is cut into rounds (below). A round is *busy* when most of what it acknowledges was sent while the path was its own limit; only
 /// busy rounds say anything about capacity, and nothing else lowers an estimate.
 ///
+/// On a path that repeats what it loses (TCP) all packets wait for the one that is repeated, which looks like a queue and is none, and come
+/// with it at once, which looks like a fast path. There what the kernel says of its segments is the measure: see `reported`.
+///
 /// - Start: the rate doubles each round until a queue shows, losses pass the allowance, or three rounds deliver no more than the last.
 /// - No queue: the greater of estimate and delivered rate D, times 1 + g; g starts at 2 % and grows by a quarter each such round up to
 ///   25 %, so that a path that became ten times faster is found in about a second.
@@ -87,10 +90,17 @@ struct CapacityEstimator: Sendable {
   /// What returns lower the estimate to at the lowest.
   private var returnFloor = 0.0
 
+  /// What a connection below the path says is the measure.
+  private var isReported = false
+  private var reportedBase = WindowedMinimum()
+  private var reportedRoundTrip: UInt64 = 0
+
   private struct Round: Sendable, BitwiseCopyable {
     var isOpen = false
     var startedAt: UInt64 = 0
     var arrivalStart: Int64 = 0
+    /// Bytes that the connection had delivered.
+    var deliveredStart: UInt64 = 0
     var byteCount = 0
     var packetCount = 0
     var limitedByteCount = 0
@@ -101,8 +111,8 @@ struct CapacityEstimator: Sendable {
 
   init() {}
 
-  /// Allowance for jitter: the least delay of a few samples scatters about so much.
-  private var margin: Double { Double(min(oneWay.jitter, 50_000_000)) / 2 }
+  /// Allowance for jitter: the least delay of a few samples scatters about so much. What is reported is smoothed already.
+  private var margin: Double { isReported ? 0 : Double(min(oneWay.jitter, 50_000_000)) / 2 }
 
   /// The queue that the law keeps, in nanoseconds.
   var target: Double { Self.targetQueue + margin }
@@ -141,6 +151,7 @@ struct CapacityEstimator: Sendable {
       drain = QueueDrain()
     }
     round = Round()
+    reportedBase = WindowedMinimum()
     losses.abandonTest()
     queueRate = 0
     resumed(at: now)
@@ -166,6 +177,11 @@ struct CapacityEstimator: Sendable {
     round.markedCount &+= Int(min(acknowledgement.congestionCount &- lastCongestionCount, 1 << 16))
     lastCongestionCount = acknowledgement.congestionCount
 
+    if isReported {
+      // Rounds go by reports.
+      if isAfterIdle, sentAt >= idleEndedAt { isAfterIdle = false }
+      return drain.isActive && follow(sentAt: sentAt, delay: delay, at: now)
+    }
     if isAfterIdle || !round.isOpen {
       guard sentAt >= idleEndedAt else { return false }
       isAfterIdle = false
@@ -181,15 +197,42 @@ struct CapacityEstimator: Sendable {
       return baseMoved
     }
     let hurry = isStarting && isLate(wait)
-    let length =
-      isStarting ? max(Self.minimumStartRound, roundTrip.minimumSmoothed) : max(Self.minimumRound, roundTrip.minimumSmoothed / 4 * 3)
+    let length = roundLength(roundTrip)
     let age = now.nanoseconds &- round.startedAt
     let span = arrival &- round.arrivalStart
     let enough = round.packetCount >= Self.roundPacketCount || age >= Self.maximumRound
     guard (age >= length && enough && span >= Int64(length / 4)) || (hurry && span >= 1_000_000) else { return false }
-    finish(span: Double(span), length: Double(length), hurry: hurry, roundTrip, at: now)
+    // All that the pace was charged for: where acknowledgements are most of what a path carries, data alone would make less of it each round.
+    let byteCount = round.byteCount &+ round.overheadByteCount
+    finish(Double(byteCount) / Double(span) * 1e9, length: Double(length), hurry: hurry, roundTrip, at: now)
     open(at: now, arrival: arrival)
     return false
+  }
+
+  /// Folds in what the connection below the path says. From the first report on, rounds begin and end by reports; acknowledgements only
+  /// tell what was sent while the path was its own limit.
+  mutating func reported(_ report: TransportReport, _ roundTrip: RoundTripEstimator, at now: Instant) {
+    if !isReported {
+      isReported = true
+      round = Round()
+    }
+    reportedRoundTrip = report.roundTrip
+    reportedBase.update(Int64(clamping: report.roundTrip), at: now)
+    guard !isAfterIdle, !drain.isActive else {
+      round.isOpen = false
+      return
+    }
+    guard round.isOpen, report.deliveredByteCount >= round.deliveredStart else { return open(report, at: now) }
+    let wait = Int64(clamping: report.roundTrip) &- reportedBase.value
+    round.leastWait = min(round.leastWait, wait)
+    let hurry = isStarting && isLate(wait)
+    let length = roundLength(roundTrip)
+    let age = now.nanoseconds &- round.startedAt
+    let enough = round.packetCount >= Self.roundPacketCount || age >= Self.maximumRound
+    guard (age >= length && enough) || (hurry && age >= 1_000_000) else { return }
+    let byteCount = report.deliveredByteCount &- round.deliveredStart
+    finish(Double(byteCount) / Double(age) * 1e9, length: Double(length), hurry: hurry, roundTrip, at: now)
+    open(report, at: now)
   }
 
   /// Losses that a timer found.
@@ -216,6 +259,22 @@ struct CapacityEstimator: Sendable {
     return max(0, min(oneWayWait, roundTripWait))
   }
 
+  /// The path has no such connection any more.
+  mutating func forgetReports() {
+    isReported = false
+    reportedBase = WindowedMinimum()
+    round = Round()
+  }
+
+  private mutating func open(_ report: TransportReport, at now: Instant) {
+    open(at: now, arrival: lastArrival)
+    round.deliveredStart = report.deliveredByteCount
+  }
+
+  private func roundLength(_ roundTrip: RoundTripEstimator) -> UInt64 {
+    isStarting ? max(Self.minimumStartRound, roundTrip.minimumSmoothed) : max(Self.minimumRound, roundTrip.minimumSmoothed / 4 * 3)
+  }
+
   private mutating func open(at now: Instant, arrival: Int64) {
     round = Round()
     round.isOpen = true
@@ -235,11 +294,10 @@ struct CapacityEstimator: Sendable {
   }
 
   private mutating func finish(
-    span: Double, length: Double, hurry: Bool, _ roundTrip: RoundTripEstimator, at now: Instant
+    _ bytesPerSecond: Double, length: Double, hurry: Bool, _ roundTrip: RoundTripEstimator, at now: Instant
   ) {
     roundCount += 1
-    // All that the pace was charged for: where acknowledgements are most of what a path carries, data alone would make less of it each round.
-    delivered = Double(round.byteCount &+ round.overheadByteCount) / span * 1e9
+    delivered = bytesPerSecond
     queue = round.leastWait == .max ? 0 : Double(round.leastWait)
     if hurry { queue = max(queue, 2 * target) }
     let busy = Double(round.limitedByteCount) >= Self.busyShare * Double(round.byteCount) && round.byteCount > 0
@@ -259,6 +317,9 @@ struct CapacityEstimator: Sendable {
       delivered >= Self.nearlyBusyShare * rate
     {
       makeRoom()
+    } else if isReported, !isStarting, queue > target, delivered >= 0.5 * rate {
+      // Whoever fills it, a queue that a connection reports stands on the path: what it delivers is what there is.
+      steer(length: length, roundTrip)
     }
     apply(at: now)
   }
@@ -355,6 +416,7 @@ struct CapacityEstimator: Sendable {
     if let verdict = drain.sample(sentAt: sentAt, delay: delay, base: oneWay.base, at: now) {
       if case .base(let least) = verdict {
         oneWay.reset(base: least, at: now)
+        if isReported { reportedBase.reset(to: Int64(clamping: reportedRoundTrip), at: now) }
         rate = max(rate, drain.rateBefore)
         queueRate = 0
         moved = true

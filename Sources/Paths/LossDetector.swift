@@ -16,6 +16,8 @@ struct AcknowledgedAmount: BitwiseCopyable {
   var largestSentAt: UInt64?
   /// When the newest of the newly acknowledged was sent.
   var newestSentAt: UInt64 = 0
+  /// When the oldest of the newly acknowledged was sent; 0: none.
+  var oldestSentAt: UInt64 = 0
   /// When the oldest of those was sent that later ones had overtaken by three, arrived before this or declared lost; 0: none.
   var overtakenSentAt: UInt64 = 0
 }
@@ -26,7 +28,7 @@ struct AcknowledgedAmount: BitwiseCopyable {
 /// A packet is lost when three later ones have arrived and it is older than srtt + max(minRtt/8, 4 var, what reordered packets of the
 /// last ten seconds took longer), at least 2 ms; or, without later ones, when it is older than that and the peer's longest
 /// acknowledgement delay. What is declared lost stays recorded: if it
-/// arrives after all, that is counted and costs nothing else.
+/// arrives after all, that is counted and costs nothing else. Where the timer is `noTimer` only what was overtaken is lost.
 struct LossDetector: ~Copyable {
   /// RFC 9002's kPacketThreshold.
   static let packetThreshold: UInt64 = 3
@@ -34,6 +36,8 @@ struct LossDetector: ~Copyable {
   static let rangeLimit = 33
   /// The least allowance for reordering, in nanoseconds: threads and timers of both ends are not finer.
   static let minimumReordering: UInt64 = 2_000_000
+  /// No age alone makes a loss.
+  static let noTimer = UInt64.max
   /// Added to the timer: the peer's acknowledgement timer is no finer.
   static let timerSlack: UInt64 = 3_000_000
 
@@ -101,7 +105,7 @@ struct LossDetector: ~Copyable {
 
   /// Something is in flight and no deadline runs yet: an acknowledgement sets the next one.
   @inline(__always) mutating func arm(timer: UInt64, at now: Instant) {
-    if lossDeadlineNanoseconds == .max { lossDeadlineNanoseconds = now.nanoseconds &+ timer }
+    if lossDeadlineNanoseconds == .max, timer != Self.noTimer { lossDeadlineNanoseconds = now.nanoseconds &+ timer }
   }
 
   /// The ring is at its limit: what would be overwritten is given up, to be told with the next outcome.
@@ -220,6 +224,7 @@ struct LossDetector: ~Copyable {
 
   @inline(__always) private func note(_ record: SentRecord, _ counter: UInt64, _ amount: inout AcknowledgedAmount) {
     if record.sentAt > amount.newestSentAt { amount.newestSentAt = record.sentAt }
+    if amount.oldestSentAt == 0 || record.sentAt < amount.oldestSentAt { amount.oldestSentAt = record.sentAt }
     if isOvertaken(counter) && (amount.overtakenSentAt == 0 || record.sentAt < amount.overtakenSentAt) {
       amount.overtakenSentAt = record.sentAt
     }
@@ -241,7 +246,7 @@ struct LossDetector: ~Copyable {
   /// Declares lost what is due at `now` and sets the next deadline.
   /// - Parameters:
   ///   - reordering: Age past which a packet overtaken by three others is lost, in nanoseconds.
-  ///   - timer: Age past which any packet is lost.
+  ///   - timer: Age past which any packet is lost, or `noTimer`.
   mutating func detect(
     at now: Instant, reordering: UInt64, timer: UInt64, _ amount: inout AcknowledgedAmount, into outcome: inout AcknowledgementOutcome
   ) {
@@ -257,7 +262,7 @@ struct LossDetector: ~Copyable {
       let record = ring[counter]
       if record.status == .outstanding {
         let limit = isOvertaken(counter) ? reordering : timer
-        let due = record.sentAt &+ limit
+        let due = limit == Self.noTimer ? limit : record.sentAt &+ limit
         guard due <= now.nanoseconds else {
           // What follows under the same keys was sent later.
           lossDeadlineNanoseconds = min(lossDeadlineNanoseconds, due)

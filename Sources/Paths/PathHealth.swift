@@ -29,6 +29,8 @@ public struct PathHealth: Sendable {
   public static let evidencePatience: UInt64 = 60_000_000
   /// While no other path is known to live, suspicion is thought over again this often.
   public static let evidenceInterval: UInt64 = 5_000_000
+  /// So long suspicion waits for the word of the connection below, which is there at once.
+  static let answerPatience: UInt64 = 1_000_000
   /// How much later than due a first look at the clock may be before it is taken for our own absence.
   public static let stallAllowance: UInt64 = 2_000_000
   /// Lost: the first probes follow each other at this interval, doubling up to `lostProbeInterval`.
@@ -87,6 +89,7 @@ public struct PathHealth: Sendable {
   private var askedAt: Instant = .zero
   /// The next probe goes whatever the data say.
   private var isFollowing = false
+  private var transport = TransportProgress()
 
   public init(at now: Instant) {
     stateSince = now
@@ -139,6 +142,15 @@ public struct PathHealth: Sendable {
     silentSince = since
     confirmAt = nil
   }
+
+  /// A connection below the path, which repeats what is lost, is asked whether it gets on before the path is suspected.
+  var asksTransport: Bool {
+    get { transport.isAsked }
+    set { transport = TransportProgress(isAsked: newValue) }
+  }
+
+  /// What that connection has delivered so far, in bytes.
+  mutating func transportTold(delivered: UInt64, at now: Instant) { transport.told(delivered: delivered, at: now) }
 
   /// What the peer's other usable paths say, before `advance(to:)`.
   public mutating func observe(_ others: OtherPaths) { self.others = others }
@@ -224,7 +236,8 @@ public struct PathHealth: Sendable {
 
   private var suspicionDeadline: Instant? {
     guard let silentSince else { return nil }
-    return Instant(nanoseconds: silentSince.nanoseconds &+ suspicionTimeout)
+    return transport.deadline(
+      silentSince: silentSince, timeout: suspicionTimeout, interval: max(Self.suspicionProbeInterval, smoothedRoundTrip / 2))
   }
 
   private var doubtDeadline: Instant? {
@@ -235,6 +248,7 @@ public struct PathHealth: Sendable {
   private mutating func doubt(at now: Instant) {
     isDoubted = true
     hasNewDoubt = true
+    if transport.begins(at: now) { facts.append(.askTransport) }
     guard now.nanoseconds(since: askedAt) >= Self.suspicionProbeInterval else { return }
     askedAt = now
     facts.append(.sendProbe(probes.next(at: now)))
@@ -269,6 +283,11 @@ public struct PathHealth: Sendable {
       // The only path: ask it, and go on.
       confirmAt = Instant(nanoseconds: now.nanoseconds &+ max(Self.onlyPathProbeInterval, smoothedRoundTrip / 2))
       facts.append(.sendProbe(probes.next(at: now)))
+      return
+    }
+    if transport.asks(about: due) {
+      facts.append(.askTransport)
+      confirmAt = Instant(nanoseconds: now.nanoseconds &+ Self.answerPatience)
       return
     }
     guard othersAnswer(due: due, at: now) else { return }

@@ -53,6 +53,14 @@ public final class PathSender {
     set { core.weight = newValue }
   }
 
+  /// The path is a connection that repeats what is lost by itself and keeps the order (TCP). Then nothing is lost by age alone: a packet
+  /// that a repetition holds up comes, with all behind it, a round trip later, and to send them elsewhere would be to send them twice.
+  /// Lost is what a later packet overtook, which never entered the connection, and all in flight once the path is set aside or ends.
+  public var isReliable: Bool {
+    get { core.isReliable }
+    set { if newValue != core.isReliable { core.isReliable = newValue } }
+  }
+
   /// The datagram size that the path carries, with its outer headers. Bytes.
   public func setPacketByteCount(_ byteCount: Int) { core.setPacketByteCount(byteCount) }
 
@@ -67,8 +75,9 @@ public final class PathSender {
   /// See `PathHealth`.
   public var soundUntil: Instant { core.health.soundUntil }
   public var roundTrip: RoundTripEstimator { core.roundTrip }
-  /// Age past which any packet counts as lost, in nanoseconds, where packets overtake each other by more than round trips scatter, else 0.
-  public var reorderedLossTimer: UInt64 { core.reorderedLossTimer }
+  /// Age by which the latest packets are there where they come later than round trips scatter, as they overtook each other or were repeated;
+  /// else 0. In nanoseconds.
+  public var lateLimit: UInt64 { core.lateLimit }
   public var inFlightByteCount: Int { core.inFlightByteCount }
   public var inFlightPacketCount: Int { core.inFlightPacketCount }
   /// Bytes that may be in flight.
@@ -132,6 +141,10 @@ public final class PathSender {
 
   /// Whether the oldest unanswered data are older than an acknowledgement usually takes.
   public func isSilent(at now: Instant) -> Bool { core.isSilent(at: now) }
+
+  /// What the connection below a reliable path says, every few milliseconds while data are sent, and in answer to `askTransport`. Without it
+  /// the path is judged by acknowledgements, as others are.
+  public func transportTold(_ report: TransportReport, at now: Instant) { core.transportTold(report, at: now) }
 
   /// The peer set its direction of this path aside.
   public func suspectedByPeer(at now: Instant) { core.suspectedByPeer(at: now) }

@@ -51,6 +51,8 @@ public struct PathChange: Equatable, Sendable, BitwiseCopyable {
 public enum PathFact: Equatable, Sendable, BitwiseCopyable {
   /// Send a probe with this id on the path, now, and report it with `probeSent`.
   case sendProbe(UInt32)
+  /// Ask the connection below the path what it has delivered, and report it with `transportTold`.
+  case askTransport
   /// The state changed. To `unstable` or `lost`: take what is in flight and send it elsewhere.
   case changed(PathChange)
 }

@@ -20,6 +20,15 @@ struct SenderState: ~Copyable {
   /// For `cfs`: 1...1000 fixes the share, 0 lets it be learned.
   var weight: UInt16 = 0
 
+  /// See `PathSender`.
+  var isReliable = false {
+    didSet {
+      health.asksTransport = isReliable
+      if !isReliable { capacity.forgetReports() }
+      observe()
+    }
+  }
+
   private var detector = LossDetector()
   private var capacity = CapacityEstimator()
   private var pacer = Pacer()
@@ -135,7 +144,12 @@ struct SenderState: ~Copyable {
       roundTrip.update(
         now.nanoseconds &- sentAt, acknowledgementDelay: min(acknowledgement.delayNanoseconds, acknowledgementDelay), at: now)
     }
-    if amount.overtakenSentAt > 0 { noteReordering(now.nanoseconds &- amount.overtakenSentAt, at: now) }
+    if isReliable, amount.oldestSentAt > 0 {
+      let age = now.nanoseconds &- amount.oldestSentAt
+      noteLateness(age > acknowledgementDelay ? age &- acknowledgementDelay : 0, at: now)
+    } else if amount.overtakenSentAt > 0 {
+      noteLateness(now.nanoseconds &- amount.overtakenSentAt, at: now)
+    }
     if amount.newestSentAt > 0 { health.acknowledged(sentAt: Instant(nanoseconds: amount.newestSentAt), at: now) }
     detectLosses(at: now, &amount, into: &outcome)
     let baseMoved = capacity.acknowledged(
@@ -172,6 +186,13 @@ struct SenderState: ~Copyable {
   func isSilent(at now: Instant) -> Bool {
     guard let since = detector.silentSince else { return false }
     return now.nanoseconds(since: since) > overtakenLimit
+  }
+
+  mutating func transportTold(_ report: TransportReport, at now: Instant) {
+    guard isReliable else { return }
+    health.transportTold(delivered: report.deliveredByteCount, at: now)
+    capacity.reported(report, roundTrip, at: now)
+    retune()
   }
 
   mutating func suspectedByPeer(at now: Instant) { health.suspectedByPeer(at: now) }
@@ -215,9 +236,10 @@ struct SenderState: ~Copyable {
     health.advance(to: now)
   }
 
-  /// A packet came `age` after it was sent, overtaken by others: so much more is to be waited from now on (RACK's adaptive window, RFC
-  /// 8985 6.2, by measured time), within bounds.
-  private mutating func noteReordering(_ age: UInt64, at now: Instant) {
+  /// A packet came `age` after it was sent, overtaken by others, or with them behind one that a reliable path had to repeat: so much more is
+  /// to be waited from now on (RACK's adaptive window, RFC 8985 6.2, by measured time), within bounds. It also may be in flight meanwhile:
+  /// else a connection that repeats would stand idle until it is done.
+  private mutating func noteLateness(_ age: UInt64, at now: Instant) {
     guard age > roundTrip.smoothed else { return }
     let excess = (age &- roundTrip.smoothed) / 8 &* 9
     reordering.note(min(excess, max(roundTrip.smoothed, Self.reorderingLimit)), at: now)
@@ -236,11 +258,14 @@ struct SenderState: ~Copyable {
   /// Age past which a packet that others overtook is lost, in nanoseconds.
   private var overtakenLimit: UInt64 { roundTrip.smoothed &+ max(scatter, reordering.value) }
 
-  /// `lossTimer` where packets overtake each other by more than round trips scatter, else 0.
-  var reorderedLossTimer: UInt64 { reordering.value > scatter ? lossTimer : 0 }
+  /// Age by which the latest packets are there where they come later than round trips scatter, as they overtook each other or were repeated;
+  /// else 0. In nanoseconds.
+  var lateLimit: UInt64 { reordering.value > scatter ? overtakenLimit &+ acknowledgementDelay &+ LossDetector.timerSlack : 0 }
 
-  /// Age past which any packet is lost, in nanoseconds.
-  private var lossTimer: UInt64 { overtakenLimit &+ acknowledgementDelay &+ LossDetector.timerSlack }
+  /// Age past which any packet is lost, in nanoseconds. A reliable path has none: what is late there is sent again by those below.
+  private var lossTimer: UInt64 {
+    isReliable ? LossDetector.noTimer : overtakenLimit &+ acknowledgementDelay &+ LossDetector.timerSlack
+  }
 
   private mutating func observe() {
     health.observe(roundTrip, silentSince: detector.silentSince, mayBeSuspected: anotherIsAlive)
@@ -270,6 +295,7 @@ struct SenderState: ~Copyable {
     view.oneWayDelay = capacity.oneWay.smoothed
     view.hasOneWayDelay = capacity.oneWay.hasSample
     view.loss = Float(capacity.losses.share)
+    view.lateness = isReliable ? reordering.value : 0
     view.isStarting = capacity.isStarting
     view.runByteLimit = run
     return view

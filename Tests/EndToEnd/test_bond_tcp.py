@@ -7,9 +7,9 @@ from harness import bond
 from harness.bond import INNER, INNER6, BondCase, SourcePair, reachable
 from harness.capture import Capture
 from harness.floods import Flood
-from harness.netns import SERVER, SERVER6, Link
+from harness.netns import SERVER, SERVER6, Link, shaped
 from harness.processes import REPOSITORY, open_descriptors, wait_for
-from harness.traffic import Pinger, iperf, ping
+from harness.traffic import Iperf, Pinger, Stream, iperf, ping
 
 TCP = 6
 #: Runs as a stranger: `dial(address, source)` connects, `fate(s)` says what comes back and whether it is closed
@@ -91,6 +91,58 @@ class Paths(TCPCase):
         network.server.run(["ss", "-K", "sport", "=", f":{bond.PORT}"], check=False)
         wait_for(lambda: ping(network.client, INNER["server"], 1, wait=0.5).replies, 8, "an echo over a new connection")
         pair.server.wait_status(lambda s: before not in [p["remote"] for p in s["peers"][0]["paths"]], 5, "another port")
+
+
+class Sum(TCPCase):
+    """What paths over TCP carry together and beside UDP. Inner payload of 100 Mbit/s: 90.9."""
+
+    exclusive = True
+    needs = (*TCPCase.needs, "emulator")
+
+    def loaded(self, network, tcp, seconds: float = 9):
+        """Mbit/s of a download from second 2 on, the ping's p99 beside it, and the sender's paths."""
+        pair = self.pair(network, path_words={index: "tcp" for index in tcp}, server_options={"ListenTCP": bond.PORT})
+        load = self.own(Iperf(network.client, network.server, INNER["server"], seconds), "stop")
+        echoes = self.own(Pinger(network.client, INNER["server"], int((seconds - 0.5) * 50)), "stop")
+        rates = [bits / 1e6 for start, _, bits in load.result().intervals if start >= 1.5]
+        paths = {path["transport"]: path for path in pair.server.paths().values()}
+        return sum(rates) / len(rates), echoes.result().percentile(0.99, 3), paths
+
+    def test_udp_and_tcp_add_up(self):
+        mbit, p99, _ = self.loaded(self.network([shaped(50, 10), shaped(50, 10)]), tcp=[1])
+        print(f"{mbit:.1f} Mbit/s, ping p99 {p99:.1f} ms")
+        self.assertGreaterEqual(mbit, 78)
+        self.assertLessEqual(p99, 50)
+
+    def test_two_of_tcp_add_up(self):
+        mbit, p99, _ = self.loaded(self.network([shaped(50, 10), shaped(50, 10)]), tcp=[0, 1])
+        print(f"{mbit:.1f} Mbit/s, ping p99 {p99:.1f} ms")
+        self.assertGreaterEqual(mbit, 78)
+        self.assertLessEqual(p99, 50)
+
+    def test_what_tcp_repeats_is_not_sent_twice(self):
+        """A lost segment holds up all behind it for a round trip: no reason to send that by the other path, nor to doubt the path."""
+        mbit, p99, paths = self.loaded(self.network([shaped(50, 10), shaped(50, 10, loss=0.005)]), tcp=[1])
+        print(f"{mbit:.1f} Mbit/s, ping p99 {p99:.1f} ms, {paths['tcp']['lost_packets']} taken for lost")
+        self.assertLessEqual(paths["tcp"]["lost_packets"], 50)
+        self.assertGreaterEqual(mbit, 78)
+        self.assertLessEqual(p99, 50)
+
+    def test_it_carries_its_share_soon_after_a_black_hole(self):
+        """The kernel would wait as long again as the hole lasted: a new connection asks every second."""
+        network = self.network([shaped(50, 10), shaped(50, 10)])
+        self.pair(network, path_words={1: "tcp"}, server_options={"ListenTCP": bond.PORT})
+        load = self.own(Stream(network.client, network.server, INNER["server"], 10), "stop")
+        time.sleep(2)
+        gone = network.emulator.set(1, blackhole=True)
+        time.sleep(3)
+        back = network.emulator.set(1, blackhole=False)
+        result = load.result()
+        share, after = result.mbit(gone + 1, back), result.mbit(back + 2, back + 4)
+        print(f"{share:.1f} Mbit/s without it, {after:.1f} from two seconds after its return")
+        self.assertIsNone(result.error)
+        self.assertGreaterEqual(share, 36)
+        self.assertGreaterEqual(after, 65)
 
 
 class Strangers(TCPCase):

@@ -49,6 +49,55 @@ import Testing
     #expect(bond.changes.allSatisfy { $0.change.to == .normal }, "no path is set aside: \(bond.changes)")
   }
 
+  static let streams: [Case] = [
+    Case(name: "50 Mbit 10 ms", links: [VirtualLink(50, milliseconds: 10, isStream: true)]),
+    Case(
+      name: "50 Mbit 10 ms 0.5 %",
+      links: [VirtualLink(50, milliseconds: 10), VirtualLink(50, milliseconds: 10, loss: 0.005, isStream: true)]),
+    Case(
+      name: "20 Mbit 40 ms 0.5 %",
+      links: [VirtualLink(50, milliseconds: 10), VirtualLink(20, milliseconds: 40, loss: 0.005, isStream: true)],
+      seconds: 12),
+    Case(name: "alone, 50 Mbit 10 ms 1 %", links: [VirtualLink(50, milliseconds: 10, loss: 0.01, isStream: true)], share: 0.95),
+  ]
+
+  @Test(arguments: streams)
+  func `a stream that repeats its losses carries as much as a link without any, and nothing is sent twice`(_ test: Case) {
+    let bond = VirtualBond(test.links)
+    bond.run(seconds: test.seconds)
+    for path in test.links.indices {
+      let rate = test.links[path].rate * 8 / 1e6
+      let got = bond.megabits(path, from: 2, to: test.seconds)
+      #expect(got >= test.share * rate, "path \(path): \(got) of \(rate) Mbit/s")
+      let wait = bond.waitPercentile(path, 0.5)
+      #expect(wait <= test.median, "path \(path): median wait \(wait) ms")
+      if test.links[path].isStream { #expect(bond.senders[path].snapshot.lostPacketCount == 0) }
+    }
+    #expect(bond.changes.allSatisfy { $0.change.to == .normal }, "no path is set aside: \(bond.changes)")
+  }
+
+  @Test func `a queue on a stream is drained, whoever fills it`() {
+    let bond = VirtualBond([VirtualLink(50, milliseconds: 10, isStream: true)])
+    bond.at(3) {
+      $0.offered = 5_900_000  // less than the pace, more than the link will take
+      $0.links[0].setRate(megabits: 45, at: $0.now)
+    }
+    bond.at(3.9) { #expect($0.links[0].waiting(at: $0.now) < 12e6, "\($0.links[0].waiting(at: $0.now))") }
+    bond.run(seconds: 6)
+    #expect(bond.megabits(0, from: 4, to: 6) > 44)
+    #expect(bond.links[0].waiting(at: bond.now) < 8e6, "\(bond.links[0].waiting(at: bond.now))")
+  }
+
+  @Test func `a stream that falls into a black hole is set aside as a datagram path is`() throws {
+    let bond = VirtualBond([VirtualLink(50, milliseconds: 10, loss: 0.005, isStream: true), VirtualLink(50, milliseconds: 10)])
+    bond.at(3.003) { $0.links[0].isDead = true }
+    bond.run(seconds: 4)
+    let changes = bond.changes.filter { $0.path == 0 }.map(\.change)
+    try #require(changes.map(\.to) == [.normal, .unstable, .lost])
+    let hole = Instant(nanoseconds: bond.origin + 3_003_000_000)
+    #expect(changes[1].at - hole < .milliseconds(200) && changes[2].at - hole < .milliseconds(400), "\(changes)")
+  }
+
   @Test func `follows 50 to 5 to 50 Mbit/s within a second`() {
     let bond = VirtualBond([VirtualLink(50, milliseconds: 10)])
     bond.at(3) { $0.links[0].setRate(megabits: 5, at: $0.now) }

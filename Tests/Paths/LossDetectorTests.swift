@@ -29,6 +29,21 @@ import Testing
     #expect(detector.inFlightByteCount == 0 && detector.suspendedByteCount == 1000)
   }
 
+  @Test func `without a timer only what was overtaken is lost`() throws {
+    var detector = LossDetector()
+    var outcome = AcknowledgementOutcome()
+    for counter in 0..<6 { detector.sent(counter: UInt64(counter), byteCount: 1000, token: UInt32(counter), flags: [], at: at(0)) }
+    detector.arm(timer: LossDetector.noTimer, at: at(0))
+    #expect(detector.lossDeadlineNanoseconds == .max)
+    var amount = AcknowledgedAmount()
+    detector.detect(at: at(60_000), reordering: 20_000_000, timer: LossDetector.noTimer, &amount, into: &outcome)
+    #expect(outcome.lost.isEmpty && detector.lossDeadlineNanoseconds == .max)
+    amount = try acknowledge(&detector, [(4, 4)], &outcome)
+    detector.detect(at: at(60_000), reordering: 20_000_000, timer: LossDetector.noTimer, &amount, into: &outcome)
+    #expect(outcome.lost == [0, 1])
+    #expect(detector.inFlightPacketCount == 3)
+  }
+
   @Test func `packets under new keys overtake none of those before`() throws {
     var detector = LossDetector()
     var outcome = AcknowledgementOutcome()

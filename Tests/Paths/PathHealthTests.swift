@@ -14,6 +14,9 @@ private struct Bench {
   var mayBeSuspected = true
   var changes: [PathChange] = []
   var probes: [UInt64] = []
+  /// Segments that a connection below has delivered after so many milliseconds, and when it was asked.
+  var delivered: (UInt64) -> UInt64 = { _ in 0 }
+  var asks: [UInt64] = []
   private var echoes: [(UInt64, UInt32)] = []
 
   var milliseconds: UInt64 { (now - 1_000_000_000) / 1_000_000 }
@@ -42,6 +45,9 @@ private struct Bench {
         health.probeSent(id, at: Instant(nanoseconds: now))
         probes.append(now)
         if answers { echoes.append((now + delay, id)) }
+      case .askTransport:
+        asks.append(milliseconds)
+        health.transportTold(delivered: delivered(milliseconds), at: Instant(nanoseconds: now))
       case .changed(let change):
         changes.append(change)
         if change.to != .normal { silentSince = nil }
@@ -94,6 +100,58 @@ private struct Bench {
     let lost = bench.changes[1].at.nanoseconds - start
     #expect(suspected >= 60_000_000 && suspected <= 75_000_000, "suspected after \(suspected)")
     #expect(lost <= 170_000_000, "lost after \(lost)")
+  }
+
+  /// Data that are silent from now on, over a connection that is asked.
+  private func silentStream(delivered: @escaping (UInt64) -> UInt64) -> Bench {
+    var bench = Bench()
+    bench.health.asksTransport = true
+    bench.becomeNormal()
+    bench.settle()
+    bench.answers = false
+    let start = bench.milliseconds
+    bench.delivered = { delivered($0 - start) }
+    bench.silentSince = bench.now
+    bench.changes = []
+    return bench
+  }
+
+  @Test func `a connection that delivers nothing while its data are silent is suspected as a datagram path is`() {
+    var bench = silentStream { _ in 1000 }
+    let start = bench.now
+    bench.run(milliseconds: 100)
+    #expect(bench.changes.first?.reason == .dataUnacknowledged)
+    #expect(bench.changes[0].at.nanoseconds - start <= 75_000_000, "\(bench.changes)")
+    #expect(bench.asks.count == 2, "once in doubt, once before the verdict")
+  }
+
+  @Test func `a connection that gets on behind a lost segment is not suspected`() {
+    var bench = silentStream { $0 }
+    bench.run(milliseconds: 150)
+    #expect(bench.changes.isEmpty, "\(bench.changes)")
+    bench.health.acknowledged(sentAt: Instant(nanoseconds: bench.now - 20_000_000), at: Instant(nanoseconds: bench.now))
+    bench.silentSince = nil
+    bench.run(milliseconds: 500)
+    #expect(bench.changes.isEmpty, "\(bench.changes)")
+  }
+
+  @Test func `a connection that gets no further is suspected a round trip after its last progress`() {
+    var bench = silentStream { min($0, 70) }
+    let start = bench.now
+    bench.run(milliseconds: 150)
+    #expect(bench.changes.map(\.to).first == .unstable)
+    #expect((75_000_000...110_000_000).contains(bench.changes[0].at.nanoseconds - start), "\(bench.changes)")
+  }
+
+  @Test func `the kernel's word puts suspicion off to three times its time-out and no further`() {
+    var bench = silentStream { $0 }
+    let start = bench.now
+    bench.run(milliseconds: 1)
+    let timeout = bench.health.suspicionTimeout
+    bench.run(milliseconds: 400)
+    #expect(bench.changes.map(\.to).first == .unstable)
+    let after = bench.changes[0].at.nanoseconds - start
+    #expect(after >= 3 * timeout && after <= 3 * timeout + 5_000_000, "\(after)")
   }
 
   @Test func `an idle path that became faster is suspected by its new time two seconds later`() {

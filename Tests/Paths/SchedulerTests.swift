@@ -153,6 +153,17 @@ import Testing
     #expect(scheduler.pick(paths.span, ping, at: now) == .path(1))
   }
 
+  @Test func `an urgent packet avoids a path on which packets lately waited for one that was repeated`() {
+    for kind in [SchedulerKind.auto, .cfs, .earliest] {
+      var scheduler = AnyScheduler(kind)
+      var paths = [path(50, 10), path(50, 20)]
+      let ping = Demand(byteCount: 152, isUrgent: true, backlogByteCount: 1 << 20)
+      #expect(scheduler.pick(paths.span, ping, at: now) == .path(0))
+      paths[0].lateness = 30_000_000
+      #expect(scheduler.pick(paths.span, ping, at: now) == .path(1))
+    }
+  }
+
   @Test func `auto keeps a transfer that falls quiet on the slowest path, unless that is far slower`() {
     var scheduler = AnyScheduler(.auto)
     var demand = Demand(byteCount: 1468, backlogByteCount: 1468)

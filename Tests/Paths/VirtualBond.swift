@@ -50,6 +50,7 @@ final class VirtualBond {
   private(set) var lostTokens = 0
   private(set) var spuriousTokens = 0
   private(set) var sentPackets: [Int]
+  private var reportedAt: [UInt64]
   let clockOffset: UInt64
 
   init(_ links: [VirtualLink], _ kind: SchedulerKind = .cfs, seed: UInt64 = 1, returnMilliseconds: Double = 10) {
@@ -64,7 +65,9 @@ final class VirtualBond {
     slots = links.map { _ in [] }
     waits = links.map { _ in [] }
     sentPackets = links.map { _ in 0 }
+    reportedAt = links.map { _ in 0 }
     clockOffset = 4_290_000_000_000  // the peer's microseconds wrap soon after the start
+    for index in links.indices { senders[index].isReliable = links[index].isStream }
     for index in links.indices { receivers[index].interval = max(2_000_000, min(10_000_000, (links[index].delay + returnDelay) / 8)) }
     backlogAt = now
   }
@@ -149,6 +152,7 @@ final class VirtualBond {
         case .sendProbe(let id):
           sender.probeSent(id, at: instant)
           transmit(index, 100, token: .max, flags: .control, probe: id)
+        case .askTransport: report(index)
         case .changed(let change):
           changes.append((index, change))
           if change.to == .unstable || change.to == .lost { sender.takeAllInFlight(into: &outcome) }
@@ -165,6 +169,12 @@ final class VirtualBond {
       wakeAt = max(deadline, now + 1)
       push(wakeAt, .wake)
     }
+  }
+
+  /// What a stream's kernel says.
+  private func report(_ path: Int) {
+    reportedAt[path] = now
+    senders[path].transportTold(links[path].report(back: returnDelay, at: now), at: instant)
   }
 
   private func sendRuns() -> UInt64 {
@@ -207,6 +217,7 @@ final class VirtualBond {
     sentPackets[path] += 1
     senders[path].sent(counter: counter, byteCount: bytes, token: token, flags: flags, at: instant)
     if now - origin >= measureFrom && probe == 0 { waits[path].append(links[path].waiting(at: now) / 1e6) }
+    if links[path].isStream, now >= reportedAt[path] + 2_000_000 { report(path) }
     if let arrival = links[path].admit(bytes, at: now, &random) {
       push(arrival, .arrival(path: path, counter: counter, bytes: bytes, isData: probe == 0, probe: probe))
     }

@@ -17,13 +17,20 @@ struct VirtualLink {
   /// What exceeds rate and burst is dropped at once: no queue at all.
   var isPolicer = false
   var isDead = false
+  /// A TCP connection: what is lost comes a round trip later, and nothing before what was sent before it.
+  var isStream = false
 
   private(set) var droppedCount = 0
+  /// Segments of a stream on their way, by themselves.
+  fileprivate var segmentArrivals: [(arrival: UInt64, byteCount: Int)] = []
+  private var delivered: UInt64 = 0
+  fileprivate var lastArrival: UInt64 = 0
   private var busyUntil = 0.0
 
   init(
     _ megabits: Double, milliseconds: Double, jitter: Double = 0, loss: Double = 0, queue: Double = 256_000, burst: Double = 1500,
-    isPolicer: Bool = false
+    isPolicer: Bool = false,
+    isStream: Bool = false
   ) {
     rate = megabits * 125_000
     delay = UInt64(milliseconds * 1e6)
@@ -32,6 +39,17 @@ struct VirtualLink {
     queueByteCount = queue
     self.burst = burst
     self.isPolicer = isPolicer
+    self.isStream = isStream
+  }
+
+  /// What a stream's sender hears of by `now`: segments that came `back` nanoseconds ago, whether or not those before them did.
+  mutating func report(back: UInt64, at now: UInt64) -> TransportReport {
+    segmentArrivals.removeAll {
+      guard $0.arrival + back <= now else { return false }
+      delivered += UInt64($0.byteCount)
+      return true
+    }
+    return TransportReport(deliveredByteCount: delivered, roundTrip: delay + back + UInt64(waiting(at: now)))
   }
 
   /// Nanoseconds that a byte would wait now.
@@ -51,17 +69,34 @@ struct VirtualLink {
       let limit = isPolicer ? burst : queueByteCount
       if waiting(at: now) / 1e9 * rate + Double(byteCount) > limit {
         droppedCount += 1
-        return nil
+        return isStream ? repeated(byteCount, at: now) : nil
       }
       let saved = isPolicer ? 0 : burst / rate * 1e9
       busyUntil = max(busyUntil, Double(now) - saved) + Double(byteCount) / rate * 1e9
       out = isPolicer ? Double(now) : max(out, busyUntil)
     }
-    if loss > 0 && Double(random.next() >> 11) / 9_007_199_254_740_992 < loss { return nil }
     var arrival = UInt64(out) + delay
+    if loss > 0 && Double(random.next() >> 11) / 9_007_199_254_740_992 < loss {
+      return isStream ? repeated(byteCount, at: UInt64(out)) : nil
+    }
+    if isStream {
+      segmentArrivals.append((arrival, byteCount))
+      lastArrival = max(lastArrival, arrival)
+      return lastArrival
+    }
     if jitter > 0 { arrival = arrival - jitter + random.next() % (2 * jitter) }
     if grain > 0 { arrival = (arrival + grain - 1) / grain * grain }
     return arrival
+  }
+}
+
+extension VirtualLink {
+  /// A segment that was lost comes with its repetition, and all behind it with it.
+  fileprivate mutating func repeated(_ byteCount: Int, at sentAt: UInt64) -> UInt64 {
+    let arrival = sentAt + UInt64(waiting(at: sentAt)) + 3 * delay
+    segmentArrivals.append((arrival, byteCount))
+    lastArrival = max(lastArrival, arrival)
+    return lastArrival
   }
 }
 

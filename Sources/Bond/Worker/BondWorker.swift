@@ -345,7 +345,7 @@ package final class BondWorker {
     case .pathMoved(let id, let path, let route):
       log(isWarning: false, "peer \(name(id)?.short ?? "?"): path \(path) is now at \(SocketAddress(route.remote))")
     case .uplinksUnnumbered(let id, let limit, let peerThreads): tellUnnumbered(id, limit, peerThreads)
-    case .closeStream: break
+    case .closeStream, .askStream: break
     }
   }
 

@@ -266,8 +266,9 @@ extension PacketThread {
       figures.sentDatagrams &+= UInt64(run.datagramCount)
       if !wasBlocked { block(connection, now) }
     case .dropped: streams.figures.droppedDatagrams &+= UInt64(run.datagramCount)
-    case .failed: closeStream(connection, now)
+    case .failed: return closeStream(connection, now)
     }
+    if now.nanoseconds(since: connection.reportedAt) >= StreamSet.reportInterval { report(connection, now) }
   }
 
   private func block(_ connection: StreamConnection, _ now: Instant) {
@@ -292,6 +293,22 @@ extension PacketThread {
     connection.tunedAt = now
     let capacity = Double(engine.capacity(ofStream: connection.number))
     connection.socket.setUnsentLimit(Int(min(capacity * Double(StreamSet.unsentTime) / 1e9, Double(Int32.max))))
+  }
+
+  /// What the kernel says of connections that the engine asked about.
+  func tellOfStreams(_ now: Instant) {
+    for number in streams.asked {
+      if let connection = streams[number] { report(connection, now) }
+    }
+    streams.asked.removeAll(keepingCapacity: true)
+  }
+
+  private func report(_ connection: StreamConnection, _ now: Instant) {
+    connection.reportedAt = now
+    guard let info = connection.socket.info() else { return }
+    let report = TransportReport(
+      deliveredByteCount: info.deliveredByteCount, roundTrip: UInt64(clamping: info.roundTripTime.wholeNanoseconds))
+    engine.streamTold(connection.number, report, at: now)
   }
 
   // MARK: The end
@@ -333,6 +350,8 @@ extension PacketThread {
     }
     while let late = streams.first(where: { $0.deadline <= now }) {
       if let place = uplinkPlace(late.uplink) {
+        // Its SYNs were pause enough.
+        if late.isConnecting { uplinks[place].backoff.worked() }
         noteStreamFailure(place, "TCP \(SocketAddress(late.remote)) \(late.isConnecting ? "does not answer" : "says nothing authentic")")
       }
       closeStream(late, now)

@@ -202,8 +202,13 @@ struct PacketThreadPlan: Sendable {
 
   private func takeEvents(_ now: Instant) {
     engine.drainEvents {
-      if case .closeStream(let number) = $0 { streams.closing.append(number) } else { report(.event($0)) }
+      switch $0 {
+      case .closeStream(let number): streams.closing.append(number)
+      case .askStream(let number): streams.asked.append(number)
+      default: report(.event($0))
+      }
     }
+    if !streams.asked.isEmpty { tellOfStreams(now) }
     if !streams.closing.isEmpty { closeNamedStreams(now) }
   }
 

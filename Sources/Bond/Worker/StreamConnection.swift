@@ -31,6 +31,8 @@ import CausewayLinuxIO
   var deadline: Instant
   /// When `setUnsentLimit` was last called.
   var tunedAt = Instant.zero
+  /// When the kernel was last asked about it.
+  var reportedAt = Instant.zero
   private var hasSentMagic = false
 
   private(set) var input: UnsafeMutablePointer<UInt8>

@@ -17,6 +17,9 @@ struct StreamSet {
   /// Gap between two looks at the capacity for it.
   static let tuneInterval: UInt64 = 100_000_000
 
+  /// Gap between two looks at what the kernel knows of a connection, while it is sent on.
+  static let reportInterval: UInt64 = 2_000_000
+
   var listeners: [TCPPathListener] = []
   var admission = TCPAdmission()
   /// When something of it is due.
@@ -25,6 +28,8 @@ struct StreamSet {
   var figures = StreamFigures()
   /// Connections that the engine wants closed; closed after its events were read.
   var closing: [UInt32] = []
+  /// Connections that the engine wants to hear of.
+  var asked: [UInt32] = []
   private var numbers = StreamNumbers()
   private var places = [StreamConnection?](repeating: nil, count: StreamNumbers.limit)
   private(set) var count = 0

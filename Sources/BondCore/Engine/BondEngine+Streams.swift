@@ -1,5 +1,5 @@
 public import CausewayBase
-import CausewayPaths
+public import CausewayPaths
 
 // Paths over TCP: a connection ends and another takes its place; path ids and counters go on.
 
@@ -28,6 +28,16 @@ extension BondEngine {
   public func streamEnded(_ socket: UInt32, at now: Instant) {
     for peer in peerOrder { peer.streamEnded(socket, at: now) }
     replies.removeAll { $0.route.isStream && $0.route.socket == socket }
+  }
+
+  /// What the kernel says of a connection: every few milliseconds while it is sent on, and in answer to `askStream`.
+  public func streamTold(_ socket: UInt32, _ report: TransportReport, at now: Instant) {
+    for peer in peerOrder {
+      for path in peer.paths where path.route.isStream(socket) {
+        path.sender.transportTold(report, at: now)
+        peer.activate()
+      }
+    }
   }
 
   /// Bytes a second of the fastest path on a connection, or 0.
@@ -82,11 +92,21 @@ extension PeerLink {
       guard path.route.isStream(socket) else { continue }
       path.route = nil
       path.isBlocked = false
+      path.streamDeadline = .distantFuture
       if path.id == .handshake { continue }
       path.sender.interfaceDown(at: now)
       takeFacts(path, at: now)
     }
     activate()
+  }
+
+  /// So long a lost path keeps its connection, in nanoseconds. Its kernel repeats what is lost at pauses that double, and when the way is
+  /// back may sleep for as long as it was away: a new connection asks every second.
+  static let streamPatience: UInt64 = 1_000_000_000
+
+  func giveUpStream(of path: BondPath) {
+    path.streamDeadline = .distantFuture
+    if let route = path.route, route.isStream { engine.events.append(.closeStream(socket: route.socket)) }
   }
 
   /// A path of the peer's that had lost its connection came in over another one, which is as good as proved: its sender has answered

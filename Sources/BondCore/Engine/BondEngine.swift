@@ -18,6 +18,8 @@ public enum BondEvent: Sendable {
   case uplinksUnnumbered(PeerID, limit: Int, peerThreads: Int)
   /// Nothing authentic came over this connection, or its path has another one: close it.
   case closeStream(socket: UInt32)
+  /// A path's data are silent: `streamTold` what the kernel says of its connection.
+  case askStream(socket: UInt32)
 }
 
 /// One end of a bond for one thread: keys, peers, paths. Fed with packets and the time; gives packets, deliveries and a deadline.

@@ -10,7 +10,7 @@ final class BondPath {
 
   // MARK: Where it goes
   /// Nil until the shell has a socket for it, or the first packet came.
-  var route: Route?
+  var route: Route? { didSet { if let route { sender.isReliable = route.isStream } } }
   /// An echoed challenge, or the handshake for path 0, proved that the peer is there: data may go.
   var isValidated = false
   /// A new source address of an authentic packet, until its own challenge comes back (RFC 9000 §8.2).
@@ -53,6 +53,8 @@ final class BondPath {
   var datagramLimit: Int
   /// A stream whose kernel queue is full.
   var isBlocked = false
+  /// A stream whose path is lost is given up then.
+  var streamDeadline = Instant.distantFuture
   var isClosing = false
   /// The link or its address went away.
   var isDown = false
@@ -94,6 +96,7 @@ final class BondPath {
     self.challenge = challenge
     sender = PathSender(id: id, at: now)
     let isStream = route?.isStream ?? false
+    sender.isReliable = isStream
     let overhead = route?.overheadByteCount ?? 28
     if isStream {
       datagramLimit = Self.streamDatagramLimit

@@ -204,14 +204,14 @@ extension PeerLink {
   }
 
   /// The hold limit that our paths make sensible, told when it moved: the usual round trip of the slowest path, a tenth and 15 ms for
-  /// detection and the resend (docs/bond.md, "The order of packets"); where packets overtake each other by more than round trips scatter,
-  /// the time until one counts as lost.
+  /// detection and the resend (docs/bond.md, "The order of packets"); where packets come later than round trips scatter, as they overtook
+  /// each other or TCP had to repeat some, that time.
   func updateParameters(at now: Instant) {
     var longest: UInt64 = 0
     var detection: UInt64 = 0
     for path in paths where carriesData(path) {
       longest = max(longest, path.sender.roundTrip.usualLimit)
-      detection = max(detection, path.sender.reorderedLossTimer)
+      detection = max(detection, path.sender.lateLimit)
     }
     guard longest > 0 else { return }
     let limit = max(longest &+ longest / 10 &+ 15_000_000, detection > 0 ? detection &+ Self.resendSlack : 0) / 1000

@@ -154,6 +154,7 @@ extension PeerLink {
       case .sendProbe(let id):
         path.pendingProbe = id
         controlPending = true
+      case .askTransport: if let route = path.route, route.isStream { engine.events.append(.askStream(socket: route.socket)) }
       case .changed(let change): changed(path, change, at: now)
       }
     }
@@ -175,8 +176,12 @@ extension PeerLink {
         if suspicions.count < PathID.limit { suspicions.append(Suspicion(path: path.id, reason: reason)) }
         controlPending = true
       }
+      if change.to == .lost, path.id != .handshake, path.route?.isStream == true {
+        path.streamDeadline = Instant(nanoseconds: now.nanoseconds &+ Self.streamPatience)
+      }
       if change.to == .lost, let uplink = path.uplink { engine.events.append(.uplinkLost(id, uplink: uplink)) }
     }
+    if change.to == .normal { path.streamDeadline = .distantFuture }
     updateBacklogLimit(at: now)
     if change.to == .lost, !paths.contains(where: { carriesData($0) }) {
       // The peer may have been restarted and know our keys no more.
@@ -265,6 +270,7 @@ extension PeerLink {
         if let due = path.mtuSearch?.nextDeadline { deadline = min(deadline, due) }
         deadline = min(deadline, path.sender.nextDeadline)
         if let candidate = path.candidate { deadline = min(deadline, candidate.deadline) }
+        deadline = min(deadline, path.streamDeadline)
         if path.isRateShared { deadline = min(deadline, rateDeadline(path)) }
       }
     }
@@ -304,6 +310,7 @@ extension PeerLink {
         takeFacts(path, at: now)
         if path.sender.takeNewDoubt() { askOthers(than: path, at: now) }
       }
+      if path.streamDeadline <= now { giveUpStream(of: path) }
       if let due = path.mtuSearch?.nextDeadline, due <= now {
         path.mtuSearch?.advance(to: now, &path.mtuFacts)
         if path.takeMTUFacts() { controlPending = true }

@@ -36,6 +36,7 @@ int shim_tcp_path_info(int fd, struct shim_tcp_path_info *info) {
       .segment_bytes = kernel.snd_mss,
       .unacknowledged = kernel.unacked,
       .retransmissions = kernel.total_retrans,
+      .sacked = kernel.sacked,
       .state = kernel.state,
       .application_limited = kernel.app_limited & 1,
   };

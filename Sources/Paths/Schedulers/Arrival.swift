@@ -84,7 +84,7 @@ func earliestTurn(_ paths: borrowing Span<PathView>, at now: Instant) -> Decisio
 /// packet more in the path's queue costs nobody anything. Beyond it, urgent packets are what fills the path, and are paced as all are.
 let urgentOverdraft: UInt64 = 4_000_000
 
-/// The path on which a small urgent packet arrives first. It waits behind no backlog, and for no pace or budget but a path's that is
+/// The path on which a small urgent packet arrives first, where waiting behind one that TCP repeats counts half. It waits behind no backlog, and for no pace or budget but a path's that is
 /// overdrawn.
 func urgentTurn(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Instant) -> Decision {
   let scale = ArrivalScale(paths)
@@ -96,7 +96,8 @@ func urgentTurn(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Ins
     let debt = path.nextSend.nanoseconds(since: now)
     let wait = debt > urgentOverdraft ? debt &- urgentOverdraft : 0
     let service = Double(demand.byteCount) / Double(max(1, path.capacity)) * 1e9
-    let time = Double(wait) + service + scale.delay(path) + Double(path.loss) * Double(path.smoothedRoundTrip) * 1.5
+    let repetition = Double(path.loss) * Double(path.smoothedRoundTrip) * 1.5 + Double(path.lateness / 2)
+    let time = Double(wait) + service + scale.delay(path) + repetition
     if time < bestTime { (best, bestTime, bestWait) = (index, time, wait) }
   }
   if best < 0 { return .none }

@@ -23,6 +23,8 @@ public struct PathView: Sendable, BitwiseCopyable {
   public var hasOneWayDelay = false
   /// Share of packets lost, 0...1.
   public var loss: Float = 0
+  /// How much later than usual packets came lately where one before them had to be repeated (TCP), in nanoseconds.
+  public var lateness: UInt64 = 0
   /// Nothing is known of its capacity yet but what it was assumed to be.
   public var isStarting = false
   /// Bytes of one run: see `PathSender.runByteLimit`.

@@ -94,6 +94,8 @@ final class EngineNetwork {
   var client: EngineEnd
   var server: EngineEnd
   var links: [TestLink]
+  /// Links whose datagrams come over a connection, as the client sees it.
+  var streams: Set<Int> = []
   private(set) var now = Instant.seconds(1)
   var random: SeededRandom
   /// Whether a datagram is lost, besides what links do.
@@ -149,7 +151,9 @@ final class EngineNetwork {
     client.engine.connect(EngineEnd.peer, at: now)
   }
 
-  func clientRoute(_ link: Int) -> Route { Route(socket: UInt32(link), remote: Self.serverAddress) }
+  func clientRoute(_ link: Int) -> Route {
+    Route(socket: UInt32(link), remote: Self.serverAddress, isStream: streams.contains(link))
+  }
 
   /// The server starts again and knows nothing but its configuration. What was under way is lost.
   func restartServer(life: UInt64 = 1) {

@@ -166,6 +166,27 @@ import Testing
     network.expectNothingKept()
   }
 
+  @Test("a connection is asked before its path is suspected, and given up once the path was lost for a second")
+  func deadStream() throws {
+    let network = EngineNetwork(.init(scheduler: .cfs))
+    network.open()
+    network.streams = [1]
+    let number = network.exchange(for: .seconds(1), every: .milliseconds(5))
+    let path = try #require(network.client.link.paths.first { $0.route?.isStream == true })
+    #expect(path.sender.isReliable)
+    network.links[1].isUp = false
+    _ = network.exchange(for: .seconds(1), every: .milliseconds(5), from: number)
+    func index(_ matches: (BondEvent) -> Bool) -> Int? { network.client.events.lastIndex(where: matches) }
+    let asked = index { if case .askStream(1) = $0 { true } else { false } }
+    let suspected = index { if case .pathChanged(_, path.id, let change) = $0 { change.to == .unstable } else { false } }
+    #expect(try #require(asked) < #require(suspected))
+    #expect(path.sender.state == .lost)
+    let isGivenUp = { index { if case .closeStream(1) = $0 { true } else { false } } != nil }
+    let lostSince = path.sender.health.stateSince
+    #expect(network.run(until: isGivenUp, atMost: .seconds(2)))
+    #expect(network.now - lostSince >= .seconds(1) && network.now - lostSince < .milliseconds(1020))
+  }
+
   @Test("one-way loss of a path is found by the side that sends into it")
   func oneWay() {
     let network = EngineNetwork()

@@ -92,6 +92,7 @@ struct shim_tcp_path_info {
   uint32_t segment_bytes;
   uint32_t unacknowledged; /* segments */
   uint32_t retransmissions;
+  uint32_t sacked; /* segments */
   uint8_t state;
   uint8_t application_limited;
 };
