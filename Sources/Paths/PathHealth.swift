@@ -41,7 +41,9 @@ public struct PathHealth: Sendable {
   public static let latelyLost: UInt64 = 600_000_000_000
   /// Lost for longer than that.
   public static let longLostProbeInterval: UInt64 = 5_000_000_000
-  /// More than three losses within this time start the hold-down.
+  /// A path that was back for so long before it was lost again, or for twice its hold-down, was worth its return and does not flap.
+  public static let steadyTime: UInt64 = 2_000_000_000
+  /// More than three flaps within this time start the hold-down.
   public static let flapWindow: UInt64 = 60_000_000_000
   public static let minimumHoldDown: UInt64 = 1_000_000_000
   public static let maximumHoldDown: UInt64 = 30_000_000_000
@@ -72,7 +74,9 @@ public struct PathHealth: Sendable {
   private var lastSuccessSentAt: UInt64 = 0
   private var lostProbeInterval = PathHealth.firstLostProbeInterval
   private var lostSince: Instant = .zero
-  private var recentLosses: (UInt64, UInt64, UInt64) = (0, 0, 0)
+  private var recentFlaps: (UInt64, UInt64, UInt64) = (0, 0, 0)
+  /// When it became normal for the last time, after it was lost or for the first time.
+  private var normalSince: UInt64 = 0
   private var hasBeenNormal = false
   private var hasReturned = false
   /// Suspicion that was first seen late: to be confirmed once what waits in our sockets has been read.
@@ -393,6 +397,7 @@ public struct PathHealth: Sendable {
 
   private mutating func settle(to next: PathState, _ reason: PathChangeReason, at now: Instant) {
     if state == .lost { hasReturned = true }
+    if state == .lost || state == .initializing { normalSince = now.nanoseconds }
     hasBeenNormal = true
     lossesInRow = 0
     successesInRow = 0
@@ -430,17 +435,17 @@ public struct PathHealth: Sendable {
     change(to: .lost, reason, at: now)
   }
 
-  /// More than three losses a minute double the hold-down; a minute without any ends it.
+  /// More than three flaps a minute double the hold-down; a steady time halves it, and a minute ends it.
   private mutating func noteFlap(at now: Instant) {
-    let last = recentLosses.0
-    let third = recentLosses.2
-    recentLosses = (now.nanoseconds, recentLosses.0, recentLosses.1)
-    guard hasBeenNormal, hasReturned else { return }
-    if third != 0 && now.nanoseconds &- third < Self.flapWindow {
-      holdDown = min(max(Self.minimumHoldDown, holdDown * 2), Self.maximumHoldDown)
-    } else if now.nanoseconds &- last > Self.flapWindow {
-      holdDown = 0
+    let steady = now.nanoseconds &- normalSince
+    guard steady < max(Self.steadyTime, holdDown &* 2) else {
+      holdDown = steady < Self.flapWindow && holdDown > Self.minimumHoldDown ? holdDown / 2 : 0
+      return
     }
+    let third = recentFlaps.2
+    recentFlaps = (now.nanoseconds, recentFlaps.0, recentFlaps.1)
+    guard hasBeenNormal, hasReturned, third != 0, now.nanoseconds &- third < Self.flapWindow else { return }
+    holdDown = min(max(Self.minimumHoldDown, holdDown * 2), Self.maximumHoldDown)
   }
 
   private mutating func change(to next: PathState, _ reason: PathChangeReason, at now: Instant) {

@@ -299,7 +299,7 @@ private struct Bench {
     #expect(late.allSatisfy { $0.1 >= 5_000_000_000 && $0.1 < 5_100_000_000 } && late.count > 40)
   }
 
-  @Test func `more than three losses a minute hold a path down, twice as long each time`() {
+  @Test func `more than three flaps a minute hold a path down, twice as long each time`() {
     var bench = Bench()
     bench.becomeNormal()
     var holds: [UInt64] = []
@@ -314,6 +314,35 @@ private struct Bench {
     #expect(holds[0] < 100 && holds[1] < 100 && holds[2] < 100, "\(holds)")
     #expect(holds[3] >= 1000 && holds[4] >= 2000 && holds[5] >= 4000, "\(holds)")
     #expect(holds[6] <= 30_500, "\(holds)")
+  }
+
+  @Test func `a path that was back for a while is lost again without being held down, and what it was held is forgotten by halves`() {
+    var bench = Bench()
+    bench.becomeNormal()
+    func loseAndReturn() -> UInt64 {
+      bench.health.interfaceDown(at: Instant(nanoseconds: bench.now))
+      bench.health.interfaceUp(at: Instant(nanoseconds: bench.now))
+      let start = bench.now
+      while bench.health.state != .normal && bench.now < start + 60_000_000_000 { bench.run(milliseconds: 5) }
+      return (bench.now - start) / 1_000_000
+    }
+    var holds: [UInt64] = []
+    for _ in 0..<8 {
+      bench.run(milliseconds: 3000)
+      holds.append(loseAndReturn())
+    }
+    #expect(holds.allSatisfy { $0 < 100 }, "\(holds)")
+    for _ in 0..<6 { _ = loseAndReturn() }
+    #expect(bench.health.holdDown == 4_000_000_000)
+    bench.run(milliseconds: 8500)
+    _ = loseAndReturn()
+    #expect(bench.health.holdDown == 2_000_000_000)
+    bench.run(milliseconds: 4500)
+    _ = loseAndReturn()
+    #expect(bench.health.holdDown == 1_000_000_000)
+    bench.run(milliseconds: 2500)
+    _ = loseAndReturn()
+    #expect(bench.health.holdDown == 0)
   }
 
   @Test func `an idle path's lost probe makes it unstable, three lose it, an answer mends it`() {
