@@ -55,8 +55,8 @@ internal import Synchronization
 
   /// What the owner of the lock has before it.
   @safe struct Work: ~Copyable {
-    var callbacks: [(@Sendable (Completion) -> Void, Completion)] = []
-    var runningCallbacks: [(@Sendable (Completion) -> Void, Completion)] = []
+    var callbacks = CallbackList()
+    var runningCallbacks = CallbackList()
     /// Connections to be torn down outside UCX's callbacks.
     var lost: [ConnectionID] = []
     var freeControls: [UInt32] = []
@@ -358,12 +358,7 @@ internal import Synchronization
     while unsafe !work.pointee.callbacks.isEmpty && rounds < 16 {
       unsafe swap(&work.pointee.callbacks, &work.pointee.runningCallbacks)
       // A callback may start operations, which add to `callbacks` and never to the list that is walked.
-      let count = unsafe work.pointee.runningCallbacks.count
-      for index in 0..<count {
-        let (callback, outcome) = unsafe work.pointee.runningCallbacks[index]
-        callback(outcome)
-      }
-      unsafe work.pointee.runningCallbacks.removeAll(keepingCapacity: count <= 4096)
+      unsafe work.pointee.runningCallbacks.runAll()
       rounds += 1
       settle()
     }
@@ -381,7 +376,7 @@ internal import Synchronization
     switch consume target {
     case .none: unsafe outcome.unownedBuffer?.release()
     case .continuation(let continuation): unsafe continuation.resume(returning: outcome)
-    case .callback(let callback): unsafe work.pointee.callbacks.append((callback, outcome))
+    case .callback(let callback): unsafe work.pointee.callbacks.append(callback, outcome)
     case .queue(let queue, let user): queue.push(user, outcome)
     case .batch(let batch, let index): batch.set(index, outcome)
     case .share(let share, let index): share.end(index, outcome)
