@@ -17,7 +17,7 @@ final class Echo: @unchecked Sendable {
     self.server = server
     self.endpoint = endpoint
     buffer = MessageBuffer(count: size)
-    received = Callback { [unowned self] completion in
+    received = Callback { [self] completion in
       guard completion.isDone else { return finish() }
       self.endpoint.send(buffer, tag: 2, completion: sent!.call)
       self.endpoint.receive(into: buffer, tag: 1, completion: received!.call)
@@ -59,7 +59,7 @@ final class Ping: @unchecked Sendable {
     out = MessageBuffer(count: size)
     back = MessageBuffer(count: size)
     times = [UInt64](repeating: 0, count: max(1, count / tripsPerSample))
-    received = Callback { [unowned self] completion in
+    received = Callback { [self] completion in
       guard completion.isDone else { return finish() }
       index += 1
       if index % tripsPerSample == 0 {

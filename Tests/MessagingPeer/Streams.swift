@@ -20,7 +20,7 @@ final class Sink: @unchecked Sendable {
     left = (count ?? .max) - self.window
     open = self.window
     buffer = MessageBuffer(count: size)
-    received = Callback { [unowned self] completion in
+    received = Callback { [self] completion in
       guard completion.isDone else { return }
       if left > 0 {
         left -= 1
@@ -60,7 +60,7 @@ final class Source: @unchecked Sendable {
     self.window = min(window, count)
     left = count
     buffer = MessageBuffer(count: size)
-    sent = Callback { [unowned self] completion in
+    sent = Callback { [self] completion in
       open -= 1
       if left > 0 { next() } else if open == 0 { finish() }
     }

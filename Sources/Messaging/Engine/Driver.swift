@@ -68,6 +68,8 @@ internal import Synchronization
     var wasParked = false
     var nextLook: UInt64 = 0
     var idleSince: UInt64 = 0
+    /// Times that UCX would not be armed, one after the other with nothing to do between them.
+    var refusedSleeps = 0
     /// Endpoints that UCX is closing.
     var closing = 0
     var roomWaiters: [UnsafeContinuation<Void, Never>] = unsafe []
@@ -248,6 +250,7 @@ internal import Synchronization
       }
       if isBusy {
         unsafe work.pointee.idleSince = 0
+        unsafe work.pointee.refusedSleeps = 0
         unsafe work.pointee.polls &+= 1
         if unsafe work.pointee.polls & 63 == 0 && now() >= work.pointee.nextLook { return look() }
         continue
@@ -303,7 +306,10 @@ internal import Synchronization
     if !isOnLease {
       pace.willSleep()
       if pace.neverSleeps { return false }
-      if unsafe cucx_arm(table, worker) != 0 { return false }
+      if unsafe cucx_arm(table, worker) != 0 {
+        standAside()
+        return false
+      }
     }
     sleepsOnLease.store(isOnLease, ordering: .sequentiallyConsistent)
     isParked.store(true, ordering: .sequentiallyConsistent)
@@ -316,7 +322,15 @@ internal import Synchronization
     return true
   }
 
+  /// UCX will not let us sleep, as while it waits for room in a peer's queue, and yet has had nothing to do for long: that peer may be in
+  /// need of this very core.
+  private func standAside() {
+    unsafe work.pointee.refusedSleeps += 1
+    if unsafe work.pointee.refusedSleeps > 1 { sched_yield() }
+  }
+
   func didWait() {
+    unsafe work.pointee.refusedSleeps = 0
     isWanted.store(true, ordering: .relaxed)
     acquire()
     isWanted.store(false, ordering: .relaxed)
