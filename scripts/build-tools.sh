@@ -1,6 +1,6 @@
 #!/bin/sh
 # build-tools.sh [TOOL...]: builds what tests, demos and benchmarks stand on beside the program itself, at build/TOOL: link-emulator (the
-# default), messaging-demo. The same flags as build.sh, so that all share what was compiled.
+# default), messaging-demo, messaging-peer. The same flags as build.sh, so that all share what was compiled.
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- link-emulator

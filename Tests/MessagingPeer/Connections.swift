@@ -22,6 +22,9 @@ func crowd(_ engine: Engine) async throws {
   _exit(0)
 }
 
+/// Waits for the end of a connection: by a message that never comes, which costs nothing meanwhile.
+func untilGone(_ endpoint: Endpoint) async { _ = try? await endpoint.receive(into: MessageBuffer(count: 0), tag: Tag(.max)) }
+
 func descriptorLimits() -> String {
   var limit = rlimit()
   _ = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)

@@ -112,7 +112,7 @@ do {
     }
     var iterator = server.endpoints.makeAsyncIterator()
     let endpoint = await iterator.next()!
-    while server.clients.contains(where: { $0 === endpoint }) { try await Task.sleep(for: .milliseconds(20)) }
+    await untilGone(endpoint)
     task.cancel()
     await task.value
   case "stream-async":
@@ -135,7 +135,7 @@ do {
     sink.start()
     var iterator = server.endpoints.makeAsyncIterator()
     let endpoint = await iterator.next()!
-    while server.clients.contains(where: { $0 === endpoint }) { try await Task.sleep(for: .milliseconds(20)) }
+    await untilGone(endpoint)
   case "stream-callback":
     let client = try Client(on: engine)
     try await client.connect(to: "127.0.0.1", port: port)
@@ -176,7 +176,7 @@ do {
     var iterator = server.endpoints.makeAsyncIterator()
     let endpoint = await iterator.next()!
     _ = try await duplex(endpoint, sends: 2, receives: 1)
-    while server.clients.contains(where: { $0 === endpoint }) { try await Task.sleep(for: .milliseconds(20)) }
+    await untilGone(endpoint)
   case "duplex-callback", "duplex-async":
     let client = try Client(on: engine)
     try await client.connect(to: "127.0.0.1", port: port)
@@ -233,7 +233,7 @@ do {
     // The sender's flush is answered as long as this process lives.
     var iterator = server.endpoints.makeAsyncIterator()
     let endpoint = await iterator.next()!
-    while server.clients.contains(where: { $0 === endpoint }) { try await Task.sleep(for: .milliseconds(20)) }
+    await untilGone(endpoint)
   case "stream-batches":
     let client = try Client(on: engine)
     try await client.connect(to: "127.0.0.1", port: port)
