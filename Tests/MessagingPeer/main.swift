@@ -8,6 +8,7 @@ import Synchronization
 //   sink, stream                    receives, sends count= messages of size= bytes, window=: prints messages a second
 //   serve-duplex, duplex            both at once, each way count= messages
 //   serve-crowd, crowd              round trips over one of peers= connections of one engine; waits for a line at each stage
+//   loop-callback                   round trips within one engine: what they cost besides two processors' talk
 //   limits                          prints the soft and the hard limit of descriptors that an engine leaves
 let arguments = CommandLine.arguments
 let command = arguments.count > 1 ? arguments[1] : ""
@@ -193,6 +194,13 @@ do {
       echo.start()
     }
   case "crowd": try await crowd(engine)
+  case "loop-callback":
+    let (server, client) = (try Server(on: engine), try Client(on: engine))
+    try await client.connect(to: "127.0.0.1", port: try await server.listen(on: "127.0.0.1"))
+    var iterator = server.endpoints.makeAsyncIterator()
+    let echo = Echo(server, await iterator.next()!, size)
+    echo.start()
+    report(await Ping(client, size, count).run())
   case "limits": print(descriptorLimits())
   case "ping-blocking":
     let client = try Client(on: engine)
