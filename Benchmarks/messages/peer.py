@@ -14,6 +14,8 @@ import time
 library, manner, kind, role = sys.argv[1:5]
 values = dict(word.split("=", 1) for word in sys.argv[5:])
 size, count, window = int(values["size"]), int(values["count"]), int(values.get("window", 64))
+# Messages before the clock runs: pages are touched, and the scheduler has found a core for each side.
+warmup = max(window, count // 4 // window * window) if size < 64 << 20 else window
 if values.get("tls"):
     os.environ["UCX_TLS"] = values["tls"]
 TO_SERVER, TO_CLIENT, MASK = 1, 2, (1 << 64) - 1
@@ -70,13 +72,18 @@ async def run(side: Side):
             if time.monotonic() > end and times:
                 break
         return trips(times)
+    await exchange(side, warmup)
     began = time.perf_counter()
-    if kind == "stream":
-        await side.many(side.send, count)
-    else:
-        await asyncio.gather(side.many(side.send, count), side.many(side.receive, count))
-    await side.flush()
+    await exchange(side, count)
     throughput(count if kind == "stream" else 2 * count, time.perf_counter() - began)
+
+
+async def exchange(side: Side, total: int):
+    if kind == "stream":
+        await side.many(side.send, total)
+    else:
+        await asyncio.gather(side.many(side.send, total), side.many(side.receive, total))
+    await side.flush()
 
 
 async def serve(side: Side):
@@ -86,11 +93,11 @@ async def serve(side: Side):
         while True:
             await side.receive()
             await side.send()
-    if kind == "stream":
-        await side.many(side.receive, count)
-    else:
-        await asyncio.gather(side.many(side.send, count), side.many(side.receive, count))
-        await side.flush()
+    for total in (warmup, count):
+        if kind == "stream":
+            await side.many(side.receive, total)
+        else:
+            await exchange(side, total)
     await asyncio.sleep(60)
 
 
@@ -99,7 +106,7 @@ async def starway_side():
     import starway
 
     def buffer():
-        return numpy.zeros(size, dtype=numpy.uint8)
+        return numpy.full(size, 0x5A, dtype=numpy.uint8)
 
     if role == "serve":
         server, loop, accepted = starway.Server(), asyncio.get_running_loop(), asyncio.Queue()
@@ -150,7 +157,7 @@ async def causeway_side():
     import causeway
 
     def buffer():
-        return bytearray(size)
+        return bytearray(b"\x5a") * size
 
     engine = causeway.Engine(progress=values.get("mode", "adaptive"))
     make = Batches if manner == "batches" else Side
@@ -180,7 +187,7 @@ def causeway_blocking():
     import causeway
 
     engine = causeway.Engine(progress=values.get("mode", "adaptive"))
-    out, back = bytearray(size), bytearray(size)
+    out, back = bytearray(b"\x5a") * size, bytearray(size)
     if role == "serve":
         server = causeway.Server(engine=engine)
         server.listen("127.0.0.1", 0)
@@ -193,14 +200,15 @@ def causeway_blocking():
                 while True:
                     port.recv_sync(back, TO_SERVER)
                     port.send_sync(back, TO_CLIENT)
-            left, backs = count, [back] * window
-            while left > 0:
-                if manner == "sync":
-                    port.recv_sync(back, TO_SERVER)
-                    left -= 1
-                else:
-                    port.recv_many_sync(backs[: min(window, left)], TO_SERVER)
-                    left -= window
+            backs = [back] * window
+            for left in (warmup, count):
+                while left > 0:
+                    if manner == "sync":
+                        port.recv_sync(back, TO_SERVER)
+                        left -= 1
+                    else:
+                        port.recv_many_sync(backs[: min(window, left)], TO_SERVER)
+                        left -= window
             time.sleep(60)
         except causeway.Error:
             pass
@@ -221,15 +229,17 @@ def causeway_blocking():
                 break
         trips(times)
     else:
-        began, left, outs = time.perf_counter(), count, [out] * window
-        while left > 0:
-            if manner == "sync":
-                port.send_sync(out, TO_SERVER)
-                left -= 1
-            else:
-                port.send_many_sync(outs[: min(window, left)], TO_SERVER)
-                left -= window
-        port.flush_sync()
+        outs = [out] * window
+        for left in (warmup, count):
+            began = time.perf_counter()
+            while left > 0:
+                if manner == "sync":
+                    port.send_sync(out, TO_SERVER)
+                    left -= 1
+                else:
+                    port.send_many_sync(outs[: min(window, left)], TO_SERVER)
+                    left -= window
+            port.flush_sync()
         throughput(count, time.perf_counter() - began)
     os._exit(0)
 

@@ -13,6 +13,7 @@ import time
 from .processes import Child, Failed, children, wait_listening
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+MIB = 1 << 20
 STARWAY = REPOSITORY / ".build" / "starway"
 PEER = pathlib.Path(__file__).with_name("peer.py")
 
@@ -68,14 +69,14 @@ class Raw:
 
     def stream(self, case) -> dict:
         with children() as start:
-            row = self.columns(self.perftest(start, "tag_bw", case, case.raw_count, max(2, case.raw_count // 20)))
-        return {"rate": row[-1], "gigabytes": row[-1] * case.size / 1e9}
+            row = self.columns(self.perftest(start, "tag_bw", case, case.raw_count, max(1, case.raw_count // 4)))
+        return {"rate": row[-1], "gigabytes": row[-3] * MIB / 1e9}
 
     def duplex(self, case) -> dict:
         with children() as start:
-            both = [self.perftest(start, "tag_bw", case, case.raw_count, 5, swapped=swapped) for swapped in (False, True)]
-            rates = [self.columns(child)[-1] for child in both]
-        return {"rate": sum(rates), "gigabytes": sum(rates) * case.size / 1e9}
+            both = [self.perftest(start, "tag_bw", case, case.raw_count, case.raw_count // 4, swapped=swapped) for swapped in (False, True)]
+            rows = [self.columns(child) for child in both]
+        return {"rate": sum(row[-1] for row in rows), "gigabytes": sum(row[-3] for row in rows) * MIB / 1e9}
 
 
 @dataclasses.dataclass

@@ -68,6 +68,9 @@ internal import Synchronization
     var wasParked = false
     var nextLook: UInt64 = 0
     var idleSince: UInt64 = 0
+    /// What ended for the task that looks out, and how often one did.
+    var seen: Completion?
+    var lookOuts: UInt64 = 0
     /// Times that UCX would not be armed, one after the other with nothing to do between them.
     var refusedSleeps = 0
     /// Endpoints that UCX is closing.
@@ -395,6 +398,7 @@ internal import Synchronization
     case .batch(let batch, let index): batch.set(index, outcome)
     case .share(let share, let index): share.end(index, outcome)
     case .blocking(let wait, let index): wait.set(index, outcome)
+    case .lookOut: unsafe work.pointee.seen = outcome
     }
   }
 }
