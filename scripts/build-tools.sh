@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- link-emulator
 mkdir -p build
 for tool in "$@"; do
-  swift build -c release --static-swift-stdlib --product "$tool" \
+  swift build -c release --static-swift-stdlib --product "$tool" -Xswiftc -enforce-exclusivity=unchecked \
     -Xswiftc -cross-module-optimization -Xlinker --gc-sections -Xlinker -O2
   cp ".build/release/$tool" "build/$tool.new"
   mv "build/$tool.new" "build/$tool"

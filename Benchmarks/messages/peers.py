@@ -148,7 +148,6 @@ class Python:
     library: str
     manner: str
     mode: str = "adaptive"
-    #: Starway needs milliseconds where others need microseconds
     share: float = 1.0
 
     def missing(self):
@@ -164,9 +163,15 @@ class Python:
     def words(self, role, case) -> list:
         # Starway's shared memory is what UCX takes by itself: it has no error handling.
         tls = ("tcp" if case.tls == "tcp" else "") if self.library == "starway" else case.tls
-        count = max(case.window, int(case.python_count * self.share))
+        count = max(case.window, int(case.python_count * self.share_of(case)))
         values = [f"tls={tls}", f"size={case.size}", f"count={count}", f"window={case.window}", f"mode={self.mode}"]
         return [sys.executable, PEER, self.library, self.manner, case.kind, role, *values]
+
+    def share_of(self, case) -> float:
+        """Starway needs milliseconds for small messages where others need microseconds."""
+        if self.library != "starway":
+            return self.share
+        return 0.02 if case.kind == "ping" else 0.005 if case.size < MIB else 1
 
     def run(self, case) -> dict:
         if case.kind == "idle":
@@ -207,7 +212,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         Raw(),
-        Python("starway", "Starway 0.6.0", "starway", "asyncio", share=0.02),
+        Python("starway", "Starway 0.6.0", "starway", "asyncio"),
         Swift("callback", "Swift callback", commands("callback")),
         Swift("async", "Swift async", commands("async")),
         Swift("batches", "Swift async, batches", commands("async", "batches")),
