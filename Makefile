@@ -6,13 +6,13 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wheel develop demo demo-bond demo-messaging test bench bench-bond fuzz lint format install clean
+.PHONY: help setup build wheel develop demo demo-bond demo-messaging test bench bench-bond bench-messaging fuzz lint format install clean
 
 help:  ## list these words
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 setup:  ## install what building, testing and measuring need (apt; does nothing when all is there)
-	@scripts/setup.sh build test bench bench-bond
+	@scripts/setup.sh build test bench bench-bond bench-messaging
 
 build:  ## the release binary, stripped and checked, at build/causeway
 	@scripts/setup.sh build
@@ -57,6 +57,12 @@ bench-bond:  ## the bond beside MPTCP and wireguard-go, on good, lossy and dying
 	@scripts/build.sh
 	@scripts/build-tools.sh
 	@$(PYTHON) Benchmarks/bond.py $(ARGS)
+
+bench-messaging:  ## messages beside raw UCX and Starway, over shared memory and TCP (ARGS="--quick", "--only CASE,...", "--publish")
+	@scripts/setup.sh build wheel bench-messaging
+	@scripts/build-tools.sh messaging-peer
+	@$(PYTHON) scripts/wheel.py --develop
+	@$(PYTHON) Benchmarks/messaging.py $(ARGS)
 
 fuzz:  ## each decoder for a minute, from the kept corpus
 	@scripts/setup.sh build

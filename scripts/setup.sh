@@ -1,5 +1,6 @@
 #!/bin/sh
-# setup.sh GROUP...: installs the Debian packages that the named groups need. Groups: build wheel demo demo-bond demo-messaging test bench bench-bond.
+# setup.sh GROUP...: installs the Debian packages that the named groups need. Groups: build wheel demo demo-bond demo-messaging test bench
+# bench-bond bench-messaging.
 # Says what it installs and why; does nothing, quickly, when all is there. Services that come along are neither
 # started nor enabled: nginx and sshd are used here as programs with our own configurations.
 set -eu
@@ -68,7 +69,6 @@ curl|cmd:curl|bulk transfers
 openssl|cmd:openssl|certificates for TLS between hops
 openssh-client|cmd:ssh|the peer ssh -R
 openssh-server|cmd:sshd|the peer ssh -R, as our own process on a high port
-ucx-utils|cmd:ucx_perftest|raw UCX, to compare messages with
 LIST
     ;;
     bench-bond) packages demo-bond; cat <<'LIST'
@@ -76,7 +76,14 @@ wireguard-go|cmd:wireguard-go|the peer: one encrypted path
 mptcpize|cmd:mptcpize|the peer: MPTCP without a tunnel
 LIST
     ;;
-    *) echo "setup.sh: no group '$1' (build, wheel, demo, demo-bond, demo-messaging, test, bench, bench-bond)" >&2; exit 2 ;;
+    bench-messaging) cat <<'LIST'
+libucx0|file:/usr/lib/x86_64-linux-gnu/libucp.so.0|messages between processes
+ucx-utils|cmd:ucx_perftest|the peer: raw UCX
+python3-pip|file:/usr/lib/python3/dist-packages/pip|fetches Starway, the other peer
+util-linux|cmd:taskset|puts both sides on one core
+LIST
+    ;;
+    *) echo "setup.sh: no group '$1' (build, wheel, demo, demo-bond, demo-messaging, test, bench, bench-bond, bench-messaging)" >&2; exit 2 ;;
   esac
 }
 

@@ -111,7 +111,7 @@ def main() -> int:
             broken += 1
     if want_end:
         built = os.environ.get("CAUSEWAY_BIN") or step("release build", ["scripts/build.sh"])
-        if built and (os.environ.get("CAUSEWAY_EMULATOR") or step("link emulator", ["scripts/build-tools.sh"])):
+        if built and (os.environ.get("CAUSEWAY_EMULATOR") or step("tools", ["scripts/build-tools.sh", "link-emulator", "messaging-peer"])):
             words = [sys.executable, "Tests/EndToEnd/run.py", *(["--only", options.only] if options.only else [])]
             suites.append(Suite("end to end", words, of_end_to_end))
         else:

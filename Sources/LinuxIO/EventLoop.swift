@@ -395,7 +395,11 @@ public protocol TurnEndHandler: AnyObject {
       for closure in runningClosures { closure() }
       Self.empty(&runningClosures)
       swap(&localJobs, &runningJobs)
-      for job in runningJobs { run(job) }
+      for index in runningJobs.indices {
+        // The last one may ask whether anybody else waits.
+        if index == runningJobs.count - 1 { localWorkFilled.store(!localJobs.isEmpty, ordering: .relaxed) }
+        run(runningJobs[index])
+      }
       Self.empty(&runningJobs)
       rounds += 1
     }

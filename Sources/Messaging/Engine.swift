@@ -46,6 +46,8 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
     self.options = options
     library = try UCXLibrary.load(options.source, wheelFolders: options.wheelFolders)
     forkDepth = cucx_fork_depth()
+    // Each connection takes descriptors. What the process may have anyway is allowed at once; where it can't be, less is left.
+    _ = try? ProcessLimits.raiseDescriptorLimit()
     let (context, worker, efd) = try unsafe Self.openWorker(library, options)
     do throws(SystemError) {
       let loop = try EventLoop()

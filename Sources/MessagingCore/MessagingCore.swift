@@ -51,7 +51,10 @@ public struct MessagingCore: ~Copyable, Sendable {
   public var inFlight: Int { posted.receives.count + sending.sends.count }
 
   /// Whether `nextEffect` has something; cheaper to ask between any two polls.
-  public var hasEffects: Bool { effects.count > 0 || overflow.count > 0 || firstListed != .none }
+  // Mutating, as `nextDeadline` is: a caller that has the core behind a pointer would copy all of it, 1.6 KB, to lend it to a plain getter.
+  public var hasEffects: Bool {
+    mutating get { effects.count > 0 || overflow.count > 0 || firstListed != .none }
+  }
 
   /// The next thing to do, or nil. Control messages of a turn are put together here, so drain once a turn.
   public mutating func nextEffect() -> Effect? {
@@ -64,7 +67,7 @@ public struct MessagingCore: ~Copyable, Sendable {
   }
 
   /// When `advance(to:)` is due; `distantFuture` when nothing waits.
-  public var nextDeadline: Instant { deadlines.first }
+  public var nextDeadline: Instant { mutating get { deadlines.first } }
 
   /// Ends what is past its deadline.
   public mutating func advance(to now: Instant) {

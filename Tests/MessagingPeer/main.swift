@@ -6,19 +6,25 @@ import Synchronization
 //   serve-callback, serve-async     answers 1-byte (size=) messages, until the client closes
 //   ping-callback, ping-async       port= count= size=: prints the median and p99 round trip in nanoseconds
 //   sink, stream                    receives, sends count= messages of size= bytes, window=: prints messages a second
+//   serve-duplex, duplex            both at once, each way count= messages
+//   serve-crowd, crowd              round trips over one of peers= connections of one engine; waits for a line at each stage
+//   loop-callback                   round trips within one engine: what they cost besides two processors' talk
+//   limits                          prints the soft and the hard limit of descriptors that an engine leaves
 let arguments = CommandLine.arguments
 let command = arguments.count > 1 ? arguments[1] : ""
-var values: [String: String] = [:]
-for argument in arguments.dropFirst(2) {
-  let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
-  if parts.count == 2 { values[parts[0]] = parts[1] }
-}
+let values = Dictionary(
+  arguments.dropFirst(2).compactMap { argument -> (String, String)? in
+    let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
+    return parts.count == 2 ? (parts[0], parts[1]) : nil
+  }, uniquingKeysWith: { $1 })
 let size = Int(values["size"] ?? "") ?? 1
 let count = Int(values["count"] ?? "") ?? 100_000
-/// Round trips between two looks at the clock, which costs as much as a good part of one.
-let tripsPerSample = 32
+/// Round trips between two looks at the clock, which costs as much as a good part of one. 1 shows outliers.
+let tripsPerSample = Int(values["trips"] ?? "") ?? 32
 let samples = max(1, count / tripsPerSample)
 let window = Int(values["window"] ?? "") ?? 64
+/// Messages before the clock runs: pages are touched, and the scheduler has found a core for each side.
+let warmup = size < 64 << 20 ? max(window, count / 4 / window * window) : window
 let port = UInt16(values["port"] ?? "") ?? 0
 
 var options = Engine.Options()
@@ -47,6 +53,8 @@ func say(_ text: String) {
   print(text)
   fflush(nil)
 }
+
+if command == "limits" { lowerDescriptorLimit() }
 
 do {
   let engine = try Engine(options)
@@ -107,14 +115,16 @@ do {
     }
     var iterator = server.endpoints.makeAsyncIterator()
     let endpoint = await iterator.next()!
-    while server.clients.contains(where: { $0 === endpoint }) { try await Task.sleep(for: .milliseconds(20)) }
+    await untilGone(endpoint)
     task.cancel()
     await task.value
   case "stream-async":
     let client = try Client(on: engine)
     try await client.connect(to: "127.0.0.1", port: port)
     let task = Task(executorPreference: engine) {
-      let out = MessageBuffer(count: size)
+      let out = filledBuffer()
+      for _ in 0..<warmup { try await client.send(out, tag: 1) }
+      try await client.flush()
       let start = now()
       for _ in 0..<count { try await client.send(out, tag: 1) }
       try await client.flush()
@@ -126,15 +136,19 @@ do {
   case "sink-callback":
     let server = try Server(on: engine)
     say("\(try await server.listen(on: "127.0.0.1", port: port))")
-    let sink = Sink(server, size, window)
+    let sink = Sink(server, tag: 1, size, nil, window)
     sink.start()
     var iterator = server.endpoints.makeAsyncIterator()
     let endpoint = await iterator.next()!
-    while server.clients.contains(where: { $0 === endpoint }) { try await Task.sleep(for: .milliseconds(20)) }
+    await untilGone(endpoint)
   case "stream-callback":
     let client = try Client(on: engine)
     try await client.connect(to: "127.0.0.1", port: port)
-    let stream = Source(client, size, count, window)
+    let out = filledBuffer()
+    let first = Source(client, tag: 1, out, warmup, window)
+    await Task(executorPreference: engine) { await first.run() }.value
+    try await client.flush()
+    let stream = Source(client, tag: 1, out, count, window)
     let start = now()
     await Task(executorPreference: engine) { await stream.run() }.value
     try await client.flush()
@@ -165,6 +179,37 @@ do {
     other.shutdown()
     let info = try engine.info()
     print("\(info.ucxVersion) \(info.ucxPath)")
+  case "serve-duplex-callback", "serve-duplex-async":
+    let server = try Server(on: engine)
+    say("\(try await server.listen(on: "127.0.0.1", port: port))")
+    var iterator = server.endpoints.makeAsyncIterator()
+    let endpoint = await iterator.next()!
+    _ = try await duplex(endpoint, sends: 2, receives: 1)
+    await untilGone(endpoint)
+  case "duplex-callback", "duplex-async":
+    let client = try Client(on: engine)
+    try await client.connect(to: "127.0.0.1", port: port)
+    let time = try await duplex(client, sends: 1, receives: 2)
+    print("rate \(UInt64(2 * count) * 1_000_000_000 / time) messages/s, \(Double(2 * count * size) / Double(time)) GB/s")
+    try await client.close()
+  case "serve-crowd":
+    let server = try Server(on: engine)
+    say("\(try await server.listen(on: "127.0.0.1", port: port))")
+    var echoes: [Echo] = []
+    for await endpoint in server.endpoints {
+      let echo = Echo(server, endpoint, size)
+      echoes.append(echo)
+      echo.start()
+    }
+  case "crowd": try await crowd(engine)
+  case "loop-callback":
+    let (server, client) = (try Server(on: engine), try Client(on: engine))
+    try await client.connect(to: "127.0.0.1", port: try await server.listen(on: "127.0.0.1"))
+    var iterator = server.endpoints.makeAsyncIterator()
+    let echo = Echo(server, await iterator.next()!, size)
+    echo.start()
+    report(await Ping(client, size, count).run())
+  case "limits": print(descriptorLimits())
   case "ping-blocking":
     let client = try Client(on: engine)
     try await client.connect(to: "127.0.0.1", port: port)
@@ -198,17 +243,24 @@ do {
     let buffer = MessageBuffer(count: size)
     await Task(executorPreference: engine) {
       let requests = [ReceiveRequest](repeating: ReceiveRequest(into: buffer, tag: 1), count: window)
-      var left = count
+      var left = warmup + count
       while left > 0, await server.receiveMany(requests).allSatisfy(\.isDone) { left -= window }
     }.value
+    // The sender's flush is answered as long as this process lives.
+    var iterator = server.endpoints.makeAsyncIterator()
+    let endpoint = await iterator.next()!
+    await untilGone(endpoint)
   case "stream-batches":
     let client = try Client(on: engine)
     try await client.connect(to: "127.0.0.1", port: port)
-    let out = MessageBuffer(count: size)
+    let out = filledBuffer()
     let time = try await Task(executorPreference: engine) {
       let requests = [SendRequest](repeating: SendRequest(out, tag: 1), count: window)
+      var left = warmup
+      while left > 0, await client.sendMany(requests).allSatisfy(\.isDone) { left -= window }
+      try await client.flush()
       let start = now()
-      var left = count
+      left = count
       while left > 0, await client.sendMany(requests).allSatisfy(\.isDone) { left -= window }
       try await client.flush()
       return now() - start

@@ -82,6 +82,8 @@ public struct EndpointID: RawRepresentable, Hashable, Sendable, BitwiseCopyable 
   /// One of several that have one end together.
   case share(SharedEnd, Int)
   case blocking(BlockingWait, Int)
+  /// The task that polls on the engine's thread: one at a time.
+  case lookOut
 }
 
 /// One continuation for many operations.

@@ -57,8 +57,20 @@ extension Driver {
   func arrive(_ header: UnsafeRawPointer?, _ headerLength: Int, _ data: UnsafeMutableRawPointer?, _ length: Int, _ flags: UInt64)
     -> ucs_status_t
   {
+    if headerLength == 0 {
+      // A very short one: the header is at the front of the data.
+      let isShort = length >= MessageHeader.byteCount && length <= MessageHeader.byteCount + SendSlot.inlineLimit
+      guard isShort, flags & UInt64(CUCX_FLAG_RENDEZVOUS) == 0, let data = unsafe data else { return drop(.badLength, nil) }
+      let rest = unsafe data + MessageHeader.byteCount
+      return unsafe take(data, rest, length - MessageHeader.byteCount, 0)
+    }
     guard headerLength == MessageHeader.byteCount, let header = unsafe header else { return drop(.badLength, nil) }
-    // SAFETY: UCX gives `headerLength` bytes, at any alignment.
+    return unsafe take(header, data, length, flags)
+  }
+
+  @inline(__always)
+  private func take(_ header: UnsafeRawPointer, _ data: UnsafeMutableRawPointer?, _ length: Int, _ flags: UInt64) -> ucs_status_t {
+    // SAFETY: a header's bytes, at any alignment.
     let words = unsafe (
       header.loadUnaligned(as: UInt64.self), header.loadUnaligned(fromByteOffset: 8, as: UInt64.self),
       header.loadUnaligned(fromByteOffset: 16, as: UInt64.self)

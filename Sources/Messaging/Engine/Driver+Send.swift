@@ -60,9 +60,14 @@ extension Driver {
     guard let endpoint = unsafe connections.pointer(connection.slot).pointee.endpoint else { return cucxNotConnected }
     unsafe slot.pointee.header = header.words
     unsafe slot.pointee.driver = Unmanaged.passUnretained(self)
-    // SAFETY: the header is the slot's first field; slot and memory stay until the send is over.
+    // SAFETY: the header is the slot's first field, the inline bytes follow it; slot and memory stay until the send is over.
     switch bytes {
     case .contiguous(let base, let count):
+      if count <= SendSlot.inlineLimit && !rendezvous {
+        let memory = UnsafeMutableRawPointer(slot)
+        if count > 0, let base = unsafe base { unsafe (memory + MessageHeader.byteCount).copyMemory(from: base, byteCount: count) }
+        return unsafe cucx_am_send(table, endpoint, Self.messageID, nil, 0, memory, MessageHeader.byteCount + count, 0, onSent, slot)
+      }
       return unsafe cucx_am_send(
         table, endpoint, Self.messageID, slot, MessageHeader.byteCount, base, count, rendezvous ? 1 : 0, onSent, slot)
     case .pieces(let pieces, let count):
@@ -190,7 +195,7 @@ extension Driver {
     unsafe slot.pointee.index = index
     // SAFETY: the header is the slot's first field, which is not given out again before it is sent.
     let status = unsafe cucx_am_send(
-      table, endpoint, Self.messageID, slot, MessageHeader.byteCount, nil, 0, 0, onControlSent, slot)
+      table, endpoint, Self.messageID, nil, 0, slot, MessageHeader.byteCount, 0, onControlSent, slot)
     if status == 1 {
       unsafe connections.pointer(connection.slot).pointee.requests += 1
       return

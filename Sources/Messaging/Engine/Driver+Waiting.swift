@@ -1,12 +1,16 @@
 internal import CUCX
 internal import CausewayBase
+internal import CausewayLinuxIO
 internal import CausewayMessagingCore
 internal import Glibc
 internal import Synchronization
 
 extension Driver {
+  private static let lookOutPolls = 64
+
   /// Suspends the caller, who owns the lock, until the operation in this slot is over. Its task's cancellation cancels it.
   func wait(_ kind: Operation.Cancellable, _ slot: UInt32) async -> Completion {
+    if let completion = lookOut(kind, slot) { return completion }
     let number = nextNumber()
     return await withTaskCancellationHandler {
       await unsafe withUnsafeContinuation { (continuation: UnsafeContinuation<Completion, Never>) in
@@ -25,6 +29,38 @@ extension Driver {
     } onCancel: {
       submitCancel(kind, slot, number)
     }
+  }
+
+  /// Polls for a moment before the suspension, as the loop would do next: an end that comes meanwhile costs neither a continuation nor a
+  /// cancellation handler. Only when nothing else is ready to run, and not for ever: descriptors and timers want their turn.
+  private func lookOut(_ kind: Operation.Cancellable, _ slot: UInt32) -> Completion? {
+    guard pace.budget > 0, !isElsewhereWanted else { return nil }
+    unsafe work.pointee.lookOuts &+= 1
+    if unsafe work.pointee.lookOuts & 63 == 0 { return nil }
+    switch kind {
+    case .send: unsafe sends.pointer(slot).pointee.target = .lookOut
+    case .receive: unsafe receives.pointer(slot).pointee.target = .lookOut
+    case .flush: return nil
+    }
+    var polls = 0
+    repeat {
+      unsafe _ = cucx_progress(table, worker)
+      settle()
+      if let completion = unsafe work.pointee.seen.take() { return completion }
+      polls += 1
+    } while polls < Self.lookOutPolls && !isElsewhereWanted
+    if kind == .send {
+      unsafe sends.pointer(slot).pointee.target = .none
+    } else {
+      unsafe receives.pointer(slot).pointee.target = .none
+    }
+    return nil
+  }
+
+  /// Somebody else waits for the engine's thread.
+  private var isElsewhereWanted: Bool {
+    if loop.hasWaitingWork || guests.load(ordering: .relaxed) != 0 || !submissions.isEmpty { return true }
+    return unsafe !work.pointee.callbacks.isEmpty || work.pointee.isShutDown
   }
 
   /// From any thread: cancels the operation with this number, if it is not over.

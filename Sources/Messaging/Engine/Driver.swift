@@ -55,8 +55,8 @@ internal import Synchronization
 
   /// What the owner of the lock has before it.
   @safe struct Work: ~Copyable {
-    var callbacks: [(@Sendable (Completion) -> Void, Completion)] = []
-    var runningCallbacks: [(@Sendable (Completion) -> Void, Completion)] = []
+    var callbacks = CallbackList()
+    var runningCallbacks = CallbackList()
     /// Connections to be torn down outside UCX's callbacks.
     var lost: [ConnectionID] = []
     var freeControls: [UInt32] = []
@@ -68,6 +68,11 @@ internal import Synchronization
     var wasParked = false
     var nextLook: UInt64 = 0
     var idleSince: UInt64 = 0
+    /// What ended for the task that looks out, and how often one did.
+    var seen: Completion?
+    var lookOuts: UInt64 = 0
+    /// Times that UCX would not be armed, one after the other with nothing to do between them.
+    var refusedSleeps = 0
     /// Endpoints that UCX is closing.
     var closing = 0
     var roomWaiters: [UnsafeContinuation<Void, Never>] = unsafe []
@@ -248,6 +253,7 @@ internal import Synchronization
       }
       if isBusy {
         unsafe work.pointee.idleSince = 0
+        unsafe work.pointee.refusedSleeps = 0
         unsafe work.pointee.polls &+= 1
         if unsafe work.pointee.polls & 63 == 0 && now() >= work.pointee.nextLook { return look() }
         continue
@@ -303,7 +309,10 @@ internal import Synchronization
     if !isOnLease {
       pace.willSleep()
       if pace.neverSleeps { return false }
-      if unsafe cucx_arm(table, worker) != 0 { return false }
+      if unsafe cucx_arm(table, worker) != 0 {
+        standAside()
+        return false
+      }
     }
     sleepsOnLease.store(isOnLease, ordering: .sequentiallyConsistent)
     isParked.store(true, ordering: .sequentiallyConsistent)
@@ -316,7 +325,15 @@ internal import Synchronization
     return true
   }
 
+  /// UCX will not let us sleep, as while it waits for room in a peer's queue, and yet has had nothing to do for long: that peer may be in
+  /// need of this very core.
+  private func standAside() {
+    unsafe work.pointee.refusedSleeps += 1
+    if unsafe work.pointee.refusedSleeps > 1 { sched_yield() }
+  }
+
   func didWait() {
+    unsafe work.pointee.refusedSleeps = 0
     isWanted.store(true, ordering: .relaxed)
     acquire()
     isWanted.store(false, ordering: .relaxed)
@@ -358,12 +375,7 @@ internal import Synchronization
     while unsafe !work.pointee.callbacks.isEmpty && rounds < 16 {
       unsafe swap(&work.pointee.callbacks, &work.pointee.runningCallbacks)
       // A callback may start operations, which add to `callbacks` and never to the list that is walked.
-      let count = unsafe work.pointee.runningCallbacks.count
-      for index in 0..<count {
-        let (callback, outcome) = unsafe work.pointee.runningCallbacks[index]
-        callback(outcome)
-      }
-      unsafe work.pointee.runningCallbacks.removeAll(keepingCapacity: count <= 4096)
+      unsafe work.pointee.runningCallbacks.runAll()
       rounds += 1
       settle()
     }
@@ -381,11 +393,12 @@ internal import Synchronization
     switch consume target {
     case .none: unsafe outcome.unownedBuffer?.release()
     case .continuation(let continuation): unsafe continuation.resume(returning: outcome)
-    case .callback(let callback): unsafe work.pointee.callbacks.append((callback, outcome))
+    case .callback(let callback): unsafe work.pointee.callbacks.append(callback, outcome)
     case .queue(let queue, let user): queue.push(user, outcome)
     case .batch(let batch, let index): batch.set(index, outcome)
     case .share(let share, let index): share.end(index, outcome)
     case .blocking(let wait, let index): wait.set(index, outcome)
+    case .lookOut: unsafe work.pointee.seen = outcome
     }
   }
 }

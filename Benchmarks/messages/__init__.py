@@ -1,0 +1,1 @@
+"""Messaging beside raw UCX and Starway."""
