@@ -5,7 +5,7 @@ import Testing
 @testable import CausewayMessaging
 
 /// Folders with a libucp.so.0 of another UCX than the system's, to run against too: `CAUSEWAY_TEST_UCX`, separated by colons.
-private let otherFolders = (UCXLibrary.environment("CAUSEWAY_TEST_UCX") ?? "").split(separator: ":").map(String.init)
+let otherFolders = (UCXLibrary.environment("CAUSEWAY_TEST_UCX") ?? "").split(separator: ":").map(String.init)
 
 @Suite("Which UCX")
 struct LibraryTests {
