@@ -74,7 +74,12 @@ let package = Package(
         "CLinux", "CSQLite", "CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayTunnelCore", "CausewayRelayCore", "CausewayLinuxIO",
         "CausewayLanes", "CausewayScraping", "CausewayTelemetry", "CausewaySupport",
       ]),
-    room("Messaging", ["CLinux", "CUCX", "CausewayBase", "CausewayCrypto", "CausewayMessagingCore", "CausewayLinuxIO"]),
+    room(
+      "Messaging",
+      [
+        "CLinux", "CUCX", "CausewayBase", "CausewayCrypto", "CausewayMessagingCore", "CausewayLinuxIO", "CausewayScraping",
+        "CausewayTelemetry",
+      ]),
     room("MessagingC", ["CLinux", "CMessaging", "CausewayMessaging"]),
     room("MessagingBench", ["CLinux", "CausewayBase", "CausewayWire", "CausewayMessaging", "CausewaySupport"]),
     room(

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuzzes the decoders of Sources/Wire, Sources/TunnelCore and Sources/BondCore with libFuzzer and the address sanitizer, each from its kept corpus.
+# Fuzzes the decoders of Sources/Wire, Sources/TunnelCore, Sources/BondCore and Sources/MessagingCore with libFuzzer and the address sanitizer, each from its kept corpus.
 # Usage: scripts/fuzz.sh [SECONDS] [TARGET...]     60 seconds for each of all targets by default
 # One line a target; exit 1 on any finding, whose input is then in Fuzz/.out/findings.
 set -eu
@@ -11,7 +11,7 @@ case "${1:-}" in
 *[!0-9]* ) ;;
 * ) seconds=$1; shift ;;
 esac
-all='request response chunked websocket messagepack addresses packets frames records control handshake replay bondframes'
+all='request response chunked websocket messagepack addresses packets frames records control handshake replay bondframes messageheader'
 if [ $# -eq 0 ]; then set -- $all; fi
 
 out=Fuzz/.out
@@ -29,9 +29,9 @@ module() {
     -module-name "$name" -I "$out" -I Sources/C/COpenSSL "$@"
 }
 
-for name in Base Wire Crypto Paths TunnelCore BondCore; do module "Causeway$name" $(find "Sources/$name" -name '*.swift'); done
+for name in Base Wire Crypto Paths TunnelCore BondCore MessagingCore; do module "Causeway$name" $(find "Sources/$name" -name '*.swift'); done
 objects=
-for name in Base Wire Crypto Paths TunnelCore BondCore; do objects="$objects $out/Causeway$name.o"; done
+for name in Base Wire Crypto Paths TunnelCore BondCore MessagingCore; do objects="$objects $out/Causeway$name.o"; done
 
 failed=0
 for target in "$@"; do

@@ -77,15 +77,18 @@ def python_of_the_system() -> str:
     return "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 
 
-def another_ucx() -> None:
-    """The newest UCX of PyPI, beside the system's, in the build folder: engines run on it too, and refuse to mix."""
-    folder = REPOSITORY / ".build" / "ucx-wheel"
-    library = folder / "libucx" / "lib"
-    if not (library / "libucp.so.0").exists():
-        words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, "libucx-cu12==1.22.0"]
-        if not step("another UCX", words):
-            return  # its tests tell that they were skipped
-    os.environ["CAUSEWAY_TEST_UCX"] = str(library)
+def other_ucx() -> None:
+    """The oldest and the newest UCX of PyPI, beside the system's, in the build folder: engines run on them too, and refuse to mix."""
+    libraries = []
+    for name, version in (("ucx-wheel-oldest", "1.14.1.post1"), ("ucx-wheel", "1.22.0")):
+        folder = REPOSITORY / ".build" / name
+        library = folder / "libucx" / "lib"
+        if not (library / "libucp.so.0").exists():
+            words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, f"libucx-cu12=={version}"]
+            if not step(f"UCX {version}", words):
+                return  # its tests tell that they were skipped
+        libraries.append(str(library))
+    os.environ["CAUSEWAY_TEST_UCX"] = ":".join(libraries)
 
 
 def main() -> int:
@@ -103,7 +106,7 @@ def main() -> int:
         broken += 1
     if want_unit:
         if "CAUSEWAY_TEST_UCX" not in os.environ:
-            another_ucx()
+            other_ucx()
         if step("debug build with tests", ["swift", "build", "--build-tests"]):
             words = ["swift", "test", "--skip-build", *(["--filter", options.filter] if options.filter else [])]
             suites.append(Suite("unit and simulated", words, of_swift))

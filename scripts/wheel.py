@@ -149,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--develop", action="store_true", help="no wheel: both libraries beside the sources")
     parser.add_argument("--library", type=pathlib.Path, help="this libcauseway_messaging.so instead of building it")
+    parser.add_argument("--to", type=pathlib.Path, default=REPOSITORY / "build/dist", help="the wheel's folder (build/dist)")
     options = parser.parse_args()
     library = options.library or build_library(".build-wheel")
     with tempfile.TemporaryDirectory() as folder:
@@ -169,8 +170,8 @@ def main() -> None:
                 shutil.copy(path, PACKAGE.parent / name)
             print(f"python/causeway: {inside.stat().st_size >> 10} KiB of library")
             return
-        wheel = write(REPOSITORY / "build/dist", built)
-        print(f"{wheel.relative_to(REPOSITORY)}: {wheel.stat().st_size >> 10} KiB")
+        wheel = write(options.to, built)
+        print(f"{os.path.relpath(wheel, REPOSITORY)}: {wheel.stat().st_size >> 10} KiB")
 
 
 if __name__ == "__main__":

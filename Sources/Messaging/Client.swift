@@ -57,8 +57,11 @@ public final class Client: MessagePort, @unchecked Sendable {
     if engine.isForked { return completion(Completion(.forked).error("connect")) }
     let (core, deadline) = (core, Self.deadline(timeout))
     engine.onThread {
-      core.connect(target, key, deadline) { connection, error in
-        if let connection { self.setConnection(connection) }
+      core.connect(target, key, deadline) { link, error in
+        if let link, let connection = link.connection {
+          self.facts = link.facts
+          self.setConnection(connection)
+        }
         completion(error)
       }
     }
@@ -80,7 +83,7 @@ final class ClientCore: LinkOwner, Closable, @unchecked Sendable {
     case host(String, UInt16)
     case blob([UInt8])
   }
-  typealias Completion = @Sendable (ConnectionID?, MessagingError?) -> Void
+  typealias Completion = @Sendable (Link?, MessagingError?) -> Void
 
   // Whoever uses a client holds its engine; at the end of both there is none to come back to.
   private weak var engine: Engine?
@@ -184,7 +187,7 @@ final class ClientCore: LinkOwner, Closable, @unchecked Sendable {
   func linkWasEstablished(_ link: Link) {
     let completion = completion
     self.completion = nil
-    completion?(link.connection, nil)
+    completion?(link, nil)
   }
 
   func linkEnded(_ link: Link, _ error: MessagingError) {

@@ -109,7 +109,9 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   private static func openWorker(_ library: UCXLibrary, _ options: Options) throws(MessagingError) -> (ucp_context_h, ucp_worker_h, CInt) {
     // Without it UCX takes no shared memory for peers whose death it must notice. Without shared memory it warns of it.
     var settings = options.settings
-    let transports = settings.last { $0.name == "TLS" }?.value ?? UCXLibrary.environment("UCX_TLS") ?? "all"
+    let wanted = settings.last { $0.name == "TLS" }?.value ?? UCXLibrary.environment("UCX_TLS") ?? "all"
+    let transports = try SharedMemoryRoom(settings).transports(wanted, unreceivedByteLimit: options.unreceivedByteLimit)
+    if transports != wanted { settings.append(("TLS", transports)) }
     let isShared = transports.hasPrefix("^") || transports.split(separator: ",").contains { !["tcp", "self", "cma", "cuda"].contains($0) }
     if isShared && !settings.contains(where: { $0.name == "MM_ERROR_HANDLING" }) { settings.append(("MM_ERROR_HANDLING", "y")) }
     var context: ucp_context_h?

@@ -216,10 +216,12 @@ extension MessageReceiver {
     nanoseconds == .max ? .distantFuture : Instant(nanoseconds: cucx_boot_ns() &+ min(nanoseconds, 1 << 62))
   }
 
-  /// `memory` with a nil base and `allocates`: a message of any size, in memory of the library.
+  /// - Parameters:
+  ///   - memory: With a nil base and `allocates` a message of any size, in memory of the library.
+  ///   - drops: A message that is too long is thrown away instead of waiting for another receive.
   @inline(__always) package final func start(
-    receive memory: UnsafeMutableRawBufferPointer, allocates: Bool, tag: UInt64, mask: UInt64, from endpoint: Endpoint?, timeout: UInt64,
-    keeper: AnyObject?, to outlet: @autoclosure () -> Outlet
+    receive memory: UnsafeMutableRawBufferPointer, allocates: Bool, drops: Bool, tag: UInt64, mask: UInt64, from endpoint: Endpoint?,
+    timeout: UInt64, keeper: AnyObject?, to outlet: @autoclosure () -> Outlet
   ) -> Submission {
     let deadline = Self.deadline(timeout)
     let capacity = allocates ? Int.max : memory.count
@@ -229,6 +231,7 @@ extension MessageReceiver {
       var operation = unsafe operation(
         endpoint?.connection ?? source, memory.baseAddress, capacity, allocates, keeper, tag, mask, deadline)
       operation.number = number
+      operation.drops = drops
       operation.target = outlet().target
       driver.hand(operation)
       return .pending(RequestNumber.encode(.receive, nil, number))
@@ -239,7 +242,7 @@ extension MessageReceiver {
     }
     let started = unsafe driver.receive(
       in: mailbox, from: endpoint?.connection ?? source, tag: tag, mask: mask, base: memory.baseAddress, capacity: capacity,
-      allocates: allocates, keeper: keeper, deadline: deadline)
+      allocates: allocates, keeper: keeper, drops: drops, deadline: deadline)
     switch started {
     case .done(let completion):
       driver.leave(visit)

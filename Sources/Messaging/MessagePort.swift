@@ -14,6 +14,13 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
   @inline(__always) final var connection: ConnectionID { ConnectionID(rawValue: current.load(ordering: .relaxed)) }
   final func setConnection(_ connection: ConnectionID) { current.store(connection.rawValue, ordering: .releasing) }
 
+  private let knownFacts = Mutex<ConnectionFacts?>(nil)
+  /// From its establishment on, its end included.
+  final var facts: ConnectionFacts? {
+    get { knownFacts.withLock { $0 } }
+    set { knownFacts.withLock { $0 = newValue } }
+  }
+
   // MARK: Async
 
   /// - Parameter isSynchronous: Ends only when the peer has matched the message.

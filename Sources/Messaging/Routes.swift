@@ -39,14 +39,9 @@ extension MessagePort {
   /// The ways that messages of this connection take. From UCX 1.16 on a class is known once a message of it was sent, of more than a few
   /// bytes.
   public func routes() throws(MessagingError) -> [Route] {
-    try engine.checkFork("routes of \(subject)")
-    let (driver, connection) = (driver, connection)
-    if connection == Self.nothing { throw Completion(.closed).error("routes of \(subject)") }
-    let text: String? = driver.asGuest {
-      guard !driver.isShutDown, let endpoint = unsafe driver.connections.pointer(connection.slot).pointee.endpoint else { return nil }
-      return unsafe Engine.printed { unsafe driver.table.pointee.ep_print_info(endpoint, $0) }
+    let text = try unsafe ofEndpoint("routes") { driver, endpoint in
+      unsafe Engine.printed { unsafe driver.table.pointee.ep_print_info(endpoint, $0) }
     }
-    guard let text else { throw Completion(.closed).error("routes of \(subject)") }
     return Route.parse(text, eagerByteLimit: driver.eagerLimit)
   }
 

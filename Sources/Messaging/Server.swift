@@ -54,7 +54,8 @@ public final class Server: MessageReceiver, @unchecked Sendable {
 
   public func endpoint(_ id: EndpointID) -> Endpoint? { core.clients.withLock { $0[id] } }
 
-  /// Endpoints as they are accepted, those from before the first `for await` too. For one consumer. It ends when the server is closed.
+  /// Endpoints as they are accepted, those from before the first `for await` too; of those that nobody takes the newest
+  /// `ServerCore.untakenLimit`. For one consumer. It ends when the server is closed.
   public var endpoints: AsyncStream<Endpoint> { core.stream }
 
   /// Called on the engine's thread for each accepted endpoint, beside `endpoints`.
@@ -80,6 +81,8 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
   /// Connections without a proof yet, of all and of one address; the oldest makes room.
   static let strangerLimit = 64
   static let strangersOfOneAddress = 16
+  /// Accepted endpoints that wait for a consumer of `endpoints`; the oldest makes room, and is among `clients` all the same.
+  static let untakenLimit = 1024
 
   let clients = Mutex<[EndpointID: Endpoint]>([:])
   let onAccept = Mutex<(@Sendable (Endpoint) -> Void)?>(nil)
@@ -102,7 +105,7 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
     registry = engine.registry
     driver = engine.driver
     self.mailbox = mailbox
-    (stream, accepted) = AsyncStream.makeStream(of: Endpoint.self)
+    (stream, accepted) = AsyncStream.makeStream(of: Endpoint.self, bufferingPolicy: .bufferingNewest(Self.untakenLimit))
     let driver = driver
     let registry = engine.registry
     driver.loop.post { registry.add(self) }

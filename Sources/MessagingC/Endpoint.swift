@@ -31,9 +31,14 @@ public func cwm_endpoint_info_get(_ endpoint: OpaquePointer?, _ info: UnsafeMuta
   var result = cwm_endpoint_info()
   result.size = unsafe info.pointee.size
   copy("endpoint-\(box.id)", into: &result.name)
-  if let address = box.endpoint?.remoteAddress, let colon = address.lastIndex(of: ":") {
-    copy(address[..<colon].filter { $0 != "[" && $0 != "]" }, into: &result.remote_host)
-    result.remote_port = UInt16(address[address.index(after: colon)...]) ?? 0
+  let (local, remote) = box.port.addresses
+  if let local {
+    copy(local.host, into: &result.local_host)
+    result.local_port = local.port
+  }
+  if let remote {
+    copy(remote.host, into: &result.remote_host)
+    result.remote_port = remote.port
   }
   do throws(MessagingError) {
     let counters = try box.port.counters()
@@ -43,7 +48,9 @@ public func cwm_endpoint_info_get(_ endpoint: OpaquePointer?, _ info: UnsafeMuta
     result.received_bytes = counters.bytesReceived
     result.in_flight = UInt64(counters.sendsInFlight)
     result.unreceived_bytes = UInt64(counters.unreceivedByteCount)
-    result.is_connected = 1
+    result.unreceived_messages = UInt64(counters.unreceivedMessages)
+    result.queued = UInt64(counters.sendsQueued)
+    result.is_connected = box.port.isLiving ? 1 : 0
   } catch {
     if error.code == .forked { return CWM_FORKED.rawValue }
   }

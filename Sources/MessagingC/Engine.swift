@@ -117,8 +117,14 @@ public func cwm_info_json(_ text: UnsafeMutablePointer<CChar>?, _ capacity: Int,
   }
   let path = engine.engine.libraryPath
   let source = path.utf8.contains("/libucx/lib/".utf8) ? "wheel" : "system"
-  return unsafe write(
-    "{\"source\":\"\(source)\",\"version\":\"\(engine.engine.libraryVersion)\",\"path\":\"\(escaped(path))\"}", text, capacity)
+  do throws(MessagingError) {
+    let transports = try engine.engine.info().transports
+      .map { "{\"name\":\"\(escaped($0.name))\",\"device\":\"\(escaped($0.device))\"}" }.joined(separator: ",")
+    let ucx = "\"source\":\"\(source)\",\"version\":\"\(engine.engine.libraryVersion)\",\"path\":\"\(escaped(path))\""
+    return unsafe write("{\(ucx),\"transports\":[\(transports)]}", text, capacity)
+  } catch let reason {
+    return unsafe Int64(fail(error, reason))
+  }
 }
 
 private func escaped(_ text: String) -> String {

@@ -34,6 +34,8 @@ final class EngineBox: @unchecked Sendable {
 final class QueueBox: @unchecked Sendable {
   let owner: EngineBox
   let queue: CompletionQueue
+  /// Accepted endpoints that wait to be taken; beyond it the oldest is forgotten.
+  static let acceptedLimit = 4096
   /// The endpoints of its entries that tell of one, in the same order.
   let accepted = Mutex<[EndpointBox]>([])
 
@@ -71,6 +73,8 @@ final class ServerBox: @unchecked Sendable {
     var address: [UInt8] = []
     var isClosed = false
     var boxes: [EndpointID: EndpointBox] = [:]
+    /// How many there may be before those of past connections are forgotten.
+    var boxLimit = 64
   }
 
   init(_ owner: EngineBox, _ server: Server) {
@@ -82,6 +86,11 @@ final class ServerBox: @unchecked Sendable {
   func box(_ endpoint: Endpoint) -> EndpointBox {
     state.withLock { state in
       if let known = state.boxes[endpoint.id], known.port === endpoint { return known }
+      if state.boxes.count >= state.boxLimit {
+        let ids = Set(server.clients.map(\.id))
+        state.boxes = state.boxes.filter { ids.contains($0.key) }
+        state.boxLimit = max(64, 2 * state.boxes.count)
+      }
       let box = EndpointBox(owner, endpoint)
       state.boxes[endpoint.id] = box
       return box

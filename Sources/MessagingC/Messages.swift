@@ -49,8 +49,8 @@ public func cwm_send_pieces(
   if owner.engine.isInChild { return unsafe fail(error, CWM_FORKED.rawValue, "this process was forked from the engine's") }
   guard owner.reserve(receives: true) else { return unsafe fail(error, CWM_WOULD_BLOCK.rawValue, noRoom) }
   let submission = unsafe receiver.start(
-    receive: UnsafeMutableRawBufferPointer(start: data, count: allocates ? 0 : capacity), allocates: allocates, tag: tag, mask: mask,
-    from: from, timeout: how.timeout, keeper: allocates ? nil : how.keeper(capacity), to: how.outlet(owner))
+    receive: UnsafeMutableRawBufferPointer(start: data, count: allocates ? 0 : capacity), allocates: allocates, drops: how.drops, tag: tag,
+    mask: mask, from: from, timeout: how.timeout, keeper: allocates ? nil : how.keeper(capacity), to: how.outlet(owner))
   return unsafe answer(submission, owner, request, now, how.user, error, "receive")
 }
 

@@ -10,6 +10,8 @@ internal import Synchronization
   let queue: QueueBox?
   let callback: cwm_callback?
   let context: UnsafeMutableRawPointer?
+  /// Receives throw away what is too long.
+  let drops: Bool
 
   /// Nil when it makes no sense: exactly one of callback and queue.
   @inline(__always) init?(_ operation: UnsafePointer<cwm_operation>?) {
@@ -19,6 +21,9 @@ internal import Synchronization
     unsafe queue = unbox(operation.pointee.queue, QueueBox.self)
     unsafe callback = operation.pointee.callback
     unsafe context = operation.pointee.context
+    // Callers of earlier headers have a shorter struct.
+    let hasFlags = unsafe operation.pointee.size >= MemoryLayout<cwm_operation>.size
+    drops = unsafe hasFlags && operation.pointee.flags & UInt64(CWM_DROP_TRUNCATED.rawValue) != 0
     if (queue == nil) == (unsafe callback == nil) { return nil }
   }
 

@@ -43,7 +43,14 @@ public func cwm_server_accept_into(_ server: OpaquePointer?, _ queue: OpaquePoin
   }
   server.server.onAccept { [unowned server] endpoint in
     let endpoint = server.box(endpoint)
-    queue.accepted.withLock { $0.append(endpoint) }
+    // An entry stands for the oldest: of those that nobody takes the newest stay.
+    let isFull = queue.accepted.withLock { accepted in
+      defer { accepted.append(endpoint) }
+      if accepted.count < QueueBox.acceptedLimit { return false }
+      accepted.removeFirst()
+      return true
+    }
+    if isFull { return }
     var told = Completion(foreign: nil)
     told.status = acceptedStatus
     queue.queue.add(user, told)
@@ -52,7 +59,7 @@ public func cwm_server_accept_into(_ server: OpaquePointer?, _ queue: OpaquePoin
 }
 
 /// Waits for an answer that the engine's thread gives.
-private final class Answer<Value>: @unchecked Sendable {  // `value` is written before the descriptor, and read after it
+final class Answer<Value>: @unchecked Sendable {  // `value` is written before the descriptor, and read after it
   private var value: Value?
   private let descriptor = eventfd(0, CInt(EFD_CLOEXEC))
 

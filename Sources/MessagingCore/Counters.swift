@@ -15,4 +15,18 @@ public struct MessagingCounters: Equatable, Sendable, BitwiseCopyable {
   public var unreceivedByteCount = 0
   /// What may still be sent before the peer must free something; 0 when a shrunk grant is overdrawn.
   public var creditByteCount = 0
+
+  public init() {}
+
+  public mutating func add(_ other: MessagingCounters) {
+    messagesSent &+= other.messagesSent
+    bytesSent &+= other.bytesSent
+    messagesReceived &+= other.messagesReceived
+    bytesReceived &+= other.bytesReceived
+    sendsInFlight += other.sendsInFlight
+    sendsQueued += other.sendsQueued
+    unreceivedMessages += other.unreceivedMessages
+    unreceivedByteCount += other.unreceivedByteCount
+    creditByteCount += other.creditByteCount
+  }
 }

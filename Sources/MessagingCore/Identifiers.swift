@@ -6,6 +6,8 @@ public typealias Slot = UInt32
 extension Slot {
   /// No slot: the end of a list.
   static var none: Slot { .max }
+  /// Instead of a receive: one that took its message only to throw it away.
+  static var discarded: Slot { .max - 1 }
 }
 
 /// A matching domain: one Server or one Client object.

@@ -37,9 +37,13 @@ extension MessagingCore {
     if receive != .none {
       if connections[connection].credit.free(cost) { makeDue(.credit, connection) }
       if header.flags.contains(.wantsAcknowledgement) { acknowledge(connection, header.sequence) }
-      arrival = .matched(
-        posted.id(receive),
-        MessageInfo(tag: header.tag, length: length, connection: connectionID(connection), isRendezvous: isRendezvous))
+      if receive == .discarded {
+        arrival = .dropped(.truncated)
+      } else {
+        arrival = .matched(
+          posted.id(receive),
+          MessageInfo(tag: header.tag, length: length, connection: connectionID(connection), isRendezvous: isRendezvous))
+      }
     } else {
       let message = stored.allocate(header, length: length, rendezvous: isRendezvous, cost: cost, mailbox, connection)
       stored.append(message, mailbox: &mailboxes[mailbox].arrivals, connection: &connections[connection].arrivals)
@@ -51,7 +55,8 @@ extension MessagingCore {
     return arrival
   }
 
-  /// The oldest posted receive for a message; those too small for it fail on the way. The receive is matched and in no list.
+  /// The oldest posted receive for a message; those too small for it fail on the way. The receive is matched and in no list. Or
+  /// `.discarded`, when one of those drops what is too long.
   @inline(__always) private mutating func takeReceive(
     _ tag: UInt64, length: Int, rendezvous isRendezvous: Bool, _ mailbox: Slot, _ connection: Slot
   ) -> Slot {
@@ -74,7 +79,9 @@ extension MessagingCore {
         return receive
       }
       let info = MessageInfo(tag: tag, length: length, connection: connectionID(connection), isRendezvous: isRendezvous)
+      let drops = posted.receives[receive].drops
       fail(receive, .truncated(info))
+      if drops { return .discarded }
     }
   }
 
@@ -108,7 +115,8 @@ extension MessagingCore {
       let receive = takeReceive(info.tag, length: info.length, rendezvous: info.isRendezvous, mailbox, connection)
       if receive != .none {
         settle(message, connection, matched: true)
-        effects.append(.deliver(stored.id(message), to: posted.id(receive), info))
+        let id = stored.id(message)
+        effects.append(receive == .discarded ? .release(id) : .deliver(id, to: posted.id(receive), info))
       } else {
         stored.append(message, mailbox: &mailboxes[mailbox].arrivals, connection: &connections[connection].arrivals)
         connections[connection].arrivalCount &+= 1

@@ -108,20 +108,17 @@ extension MessagingCore {
     return slot == .none ? MessagingCounters() : figures(slot)
   }
 
+  /// Nil when it is not, or no longer, there.
+  public func knownCounters(of connection: ConnectionID) -> MessagingCounters? {
+    let slot = slot(of: connection)
+    return slot == .none ? nil : figures(slot)
+  }
+
   /// Of all connections that ever were; queues, costs and credits of those that are.
   public var counters: MessagingCounters {
     var sum = retired
     for slot in 0..<connections.used where connections[slot].isLive {
-      let figures = figures(slot)
-      sum.messagesSent &+= figures.messagesSent
-      sum.bytesSent &+= figures.bytesSent
-      sum.messagesReceived &+= figures.messagesReceived
-      sum.bytesReceived &+= figures.bytesReceived
-      sum.sendsInFlight += figures.sendsInFlight
-      sum.sendsQueued += figures.sendsQueued
-      sum.unreceivedMessages += figures.unreceivedMessages
-      sum.unreceivedByteCount += figures.unreceivedByteCount
-      sum.creditByteCount += figures.creditByteCount
+      sum.add(figures(slot))
     }
     return sum
   }

@@ -6,9 +6,10 @@ extension MessagingCore {
   ///   - connection: Only messages of this one, or nil for all of the mailbox.
   ///   - tag: Matches a message when both agree in every bit of `mask`.
   ///   - capacity: Bytes of the buffer; `Int.max` when the shell allocates at the match.
+  ///   - drops: A message that is too long for it is thrown away, and counts as received to its sender.
   public mutating func receive(
     in mailboxID: MailboxID, from connection: ConnectionID? = nil, tag: UInt64, mask: UInt64 = .max, capacity: Int,
-    deadline: Instant = .distantFuture
+    drops: Bool = false, deadline: Instant = .distantFuture
   ) -> ReceiveOutcome {
     let mailbox = mailboxID.slot
     guard mailboxes.holds(mailbox, mailboxID.generation), !mailboxes[mailbox].isClosed else { return .refused(.closed) }
@@ -23,7 +24,10 @@ extension MessagingCore {
     let message = firstStored(mailbox, from, tag, mask)
     if message != .none {
       let info = info(message)
-      if info.length > capacity { return .truncated(info) }
+      if info.length > capacity {
+        if drops { discard(message) }
+        return .truncated(info)
+      }
       let scope = from == .none ? mailbox : from | PostedScope.connectionBit
       let receive = posted.allocate(tag: tag, mask: mask, capacity: capacity, scope: scope, mailbox: mailbox)
       if info.isRendezvous { posted.receives[receive].timer = deadlines.insert(deadline, .receive, receive) }
@@ -36,12 +40,14 @@ extension MessagingCore {
       if !connections[from].state.isLiving { return .refused(connections[from].state.refusal) }
       let receive = posted.allocate(
         tag: tag, mask: mask, capacity: capacity, scope: from | PostedScope.connectionBit, mailbox: mailbox)
+      if drops { posted.receives[receive].drops = true }
       posted.post(receive, in: &connections[from].posted)
       posted.receives[receive].timer = deadlines.insert(deadline, .receive, receive)
       return .posted(posted.id(receive))
     }
     if let ended = mailboxes[mailbox].ended { return .refused(ended) }
     let receive = posted.allocate(tag: tag, mask: mask, capacity: capacity, scope: mailbox, mailbox: mailbox)
+    if drops { posted.receives[receive].drops = true }
     posted.post(receive, in: &mailboxes[mailbox].posted)
     posted.receives[receive].timer = deadlines.insert(deadline, .receive, receive)
     return .posted(posted.id(receive))
@@ -107,6 +113,13 @@ extension MessagingCore {
     stored.remove(message, mailbox: &mailboxes[stored.messages[message].mailbox].arrivals, connection: &connections[connection].arrivals)
     connections[connection].arrivalCount &-= 1
     settle(message, connection, matched: true)
+  }
+
+  /// A stored message that its receive throws away.
+  private mutating func discard(_ message: Slot) {
+    let id = stored.id(message)
+    takeStored(message)
+    effects.append(.release(id))
   }
 
   /// Frees a message's cost and tells its sender what became of it.

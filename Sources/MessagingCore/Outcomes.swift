@@ -25,14 +25,14 @@ public enum ReceiveOutcome: Equatable, Sendable {
   /// A stored message fits: the shell takes its data now (the message's slot may be given out by the next `arrive`), then calls
   /// `finishReceive`.
   case matched(ReceiveID, MessageID, MessageInfo)
-  /// The oldest message that fits is too long. It stays at its place; there is no receive to name.
+  /// The oldest message that fits is too long. It stays at its place, unless the receive drops such messages; there is no receive to name.
   case truncated(MessageInfo)
   case refused(Refusal)
 }
 
 /// Why a posted receive ended without a message.
 public enum ReceiveFailure: Equatable, Sendable, BitwiseCopyable {
-  /// The message was too long and is offered to the next receive.
+  /// The message was too long, and is offered to the next receive unless this one drops such messages.
   case truncated(MessageInfo)
   case deadline
   case peerLost
@@ -125,12 +125,14 @@ public enum DropReason: UInt8, Equatable, Sendable, BitwiseCopyable, CaseIterabl
   case creditExceeded
   /// A negative length, or a control message with data.
   case badLength
+  /// Longer than the buffer of its receive, which drops such messages.
+  case truncated
 
   /// Whether no correct peer does this on a living connection: the shell should fail it.
   public var isViolation: Bool {
     switch self {
     case .tooFarAhead, .creditExceeded, .badLength, .duplicate: true
-    case .unknownConnection, .closed, .peerLost: false
+    case .unknownConnection, .closed, .peerLost, .truncated: false
     }
   }
 }

@@ -25,6 +25,8 @@ struct ReceiveRecord: SlotRecord {
   var nextFree: Slot = .none
   var isLive = false
   var state: State = .waiting
+  /// A message that is too long is thrown away instead of waiting for another receive.
+  var drops = false
 
   @inline(__always) mutating func begin(tag: UInt64, mask: UInt64, capacity: Int, scope: UInt32, mailbox: Slot) {
     self.tag = tag
@@ -34,6 +36,7 @@ struct ReceiveRecord: SlotRecord {
     self.mailbox = mailbox
     timer = .none
     state = .matched
+    drops = false
   }
 
   @inline(__always) mutating func wait(_ order: UInt64) {

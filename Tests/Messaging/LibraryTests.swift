@@ -5,7 +5,10 @@ import Testing
 @testable import CausewayMessaging
 
 /// Folders with a libucp.so.0 of another UCX than the system's, to run against too: `CAUSEWAY_TEST_UCX`, separated by colons.
-private let otherFolders = (UCXLibrary.environment("CAUSEWAY_TEST_UCX") ?? "").split(separator: ":").map(String.init)
+let otherFolders = (UCXLibrary.environment("CAUSEWAY_TEST_UCX") ?? "").split(separator: ":").map(String.init)
+
+/// All that there are to run on.
+private let everyUCX = ["system"] + otherFolders
 
 @Suite("Which UCX")
 struct LibraryTests {
@@ -63,20 +66,27 @@ struct LibraryTests {
     }
   }
 
+  @Test("on every UCX messages of each kind pass, truncation keeps them, and a killed peer is lost", arguments: ["posix", "tcp"], everyUCX)
+  func smoke(_ tls: String, _ ucx: String) throws {
+    let one = try Peer("smoke", "tls=\(tls)", environment: ["CAUSEWAY_UCX=\(ucx)"])
+    let port = one.line()
+    let other = try Peer("obey", "tls=\(tls)", "port=\(port)", environment: ["CAUSEWAY_UCX=\(ucx)"])
+    #expect(other.line() == "connected")
+    #expect(one.line() == "ready")
+    other.kill()
+    #expect(one.line() == "peer lost")
+  }
+
   @Test(
-    "a peer with another UCX is refused, both named", .enabled(if: !otherFolders.isEmpty, "CAUSEWAY_TEST_UCX names no folder"),
-    arguments: otherFolders)
-  func mixed(_ folder: String) async throws {
-    let engine = try Pair.engine()
-    let server = try Server(on: engine)
-    let port = try await server.listen(on: "127.0.0.1")
-    let peer = try Peer("idle", "port=\(port)", environment: ["CAUSEWAY_UCX=\(folder)"])
-    let line = peer.line()
+    "peers with different UCX are refused, both named", .enabled(if: !otherFolders.isEmpty, "CAUSEWAY_TEST_UCX names no folder"),
+    arguments: everyUCX, everyUCX)
+  func mixed(_ here: String, _ there: String) throws {
+    if here == there { return }
+    let server = try Peer("neglect", environment: ["CAUSEWAY_UCX=\(here)"])
+    let port = try #require(server.line().split(separator: " ").first)
+    let line = try Peer("obey", "port=\(port)", environment: ["CAUSEWAY_UCX=\(there)"]).line()
     #expect(line.contains("version mismatch"))
-    #expect(line.contains(folder))
-    #expect(line.contains(engine.library.path))
-    try await server.close()
-    engine.shutdown()
+    for ucx in [here, there] { #expect(line.contains(ucx == "system" ? "/lib" : ucx), "\(line)") }
   }
 
   @Test("an engine tells its UCX, and what that sees")

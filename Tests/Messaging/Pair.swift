@@ -58,6 +58,11 @@ func code(_ body: () async throws -> Void) async -> MessagingError.Code? {
   }
 }
 
+/// Lets one code pass.
+func ignoring(_ ignored: MessagingError.Code, _ body: () async throws -> Void) async throws {
+  do { try await body() } catch let error as MessagingError where error.code == ignored {}
+}
+
 final class Counter: Sendable {
   private let count = Atomic<Int>(0)
   func add() { count.add(1, ordering: .relaxed) }

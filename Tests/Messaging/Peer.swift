@@ -6,11 +6,13 @@ final class Peer {
   private let output: CInt
   private var isOver = false
 
-  /// - Parameter environment: Beside this process's own.
-  init(_ arguments: String..., program: String = "messaging-peer", environment: [String] = []) throws {
+  /// - Parameters:
+  ///   - file: Another program, looked for in PATH, instead of one that is built beside.
+  ///   - environment: Beside this process's own.
+  init(_ arguments: String..., program: String = "messaging-peer", file: String? = nil, environment: [String] = []) throws {
     var ends: [CInt] = [0, 0]
     if unsafe pipe(&ends) != 0 { throw Failed(errno) }
-    let path = try Self.folder() + "/" + program
+    let path = try file ?? Self.path(program)
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
     unsafe posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
@@ -23,7 +25,7 @@ final class Peer {
     for index in 0..<count { unsafe variables[index] = environ[index] }
     for (index, word) in environment.enumerated() { unsafe variables[count + index] = strdup(word) }
     var child: pid_t = 0
-    let result = unsafe posix_spawn(&child, path, &actions, nil, &words, &variables)
+    let result = unsafe posix_spawnp(&child, path, &actions, nil, &words, &variables)
     for index in environment.indices { unsafe free(variables[count + index]) }
     for index in unsafe words.indices { unsafe free(words[index]) }
     unsafe posix_spawn_file_actions_destroy(&actions)
@@ -47,6 +49,22 @@ final class Peer {
 
   func signal(_ number: CInt) { _ = Glibc.kill(identifier, number) }
 
+  /// All its threads stand still when this returns.
+  func stop() {
+    signal(SIGSTOP)
+    _ = waitpid(identifier, nil, WUNTRACED)
+  }
+
+  /// Memory that the kernel must free when it dies.
+  var residentByteCount: Int {
+    guard let file = unsafe fopen("/proc/\(identifier)/statm", "r") else { return 0 }
+    defer { unsafe fclose(file) }
+    var line = [CChar](repeating: 0, count: 128)
+    guard unsafe fgets(&line, CInt(line.count), file) != nil else { return 0 }
+    let words = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).split(separator: " ")
+    return words.count > 1 ? (Int(words[1]) ?? 0) * Int(getpagesize()) : 0
+  }
+
   /// Its next line.
   func line() -> String {
     var bytes: [UInt8] = []
@@ -54,6 +72,9 @@ final class Peer {
     while unsafe read(output, &byte, 1) == 1 && byte != 10 { bytes.append(byte) }
     return String(decoding: bytes, as: UTF8.self)
   }
+
+  /// A program that is built beside this one.
+  static func path(_ program: String) throws -> String { try folder() + "/" + program }
 
   /// Where this program lies; the peer is built beside it.
   private static func folder() throws -> String {

@@ -5,10 +5,10 @@ import Testing
 
 @Suite struct CreditLedgerTests {
   @Test(
-    "eager costs 64 and its length rounded up to 64, above 2 KiB at least a fragment; a rendezvous 512",
+    "eager costs 128 and its length rounded up to 64, above 2 KiB at least a fragment; a rendezvous 1280",
     arguments: [
-      (0, false, 1), (1, false, 2), (64, false, 2), (65, false, 3), (2048, false, 33), (2049, false, 136), (8640, false, 136),
-      (8641, false, 137), (65_536, false, 1025), (1, true, 8), (1 << 40, true, 8), (1 << 31 - 1, false, 1 << 25 + 1),
+      (0, false, 2), (1, false, 3), (64, false, 3), (65, false, 4), (2048, false, 34), (2049, false, 136), (8576, false, 136),
+      (8577, false, 137), (65_536, false, 1026), (1, true, 20), (1 << 40, true, 20), (1 << 31 - 1, false, 1 << 25 + 2),
       (1 << 31, false, 1 << 27), (Int.max, false, 1 << 27),
     ] as [(Int, Bool, UInt32)])
   func cost(_ length: Int, _ isRendezvous: Bool, _ units: UInt32) {

@@ -6,8 +6,8 @@ extension NaiveTwin {
   func way(_ connection: Connection, _ length: Int) -> Bool? {
     let room = connection.grant - (connection.charged - connection.returned)
     if length <= connection.eagerLimit && Self.cost(length, false) <= room { return false }
-    if length <= connection.eagerLimit && Self.cost(length, false) <= 8 { return nil }
-    return room >= 8 ? true : nil
+    if length <= connection.eagerLimit && Self.cost(length, false) <= 20 { return nil }
+    return room >= 20 ? true : nil
   }
 
   func header(_ send: Send) -> MessageHeader {

@@ -68,6 +68,7 @@ extension NaiveTwin {
     let mask: UInt64
     let capacity: Int
     var deadline: Instant
+    var drops = false
     var isMatched = false
     var isOverdueOnWay = false
     init(_ mailbox: Mailbox, _ from: Connection?, _ tag: UInt64, _ mask: UInt64, _ capacity: Int, _ deadline: Instant) {

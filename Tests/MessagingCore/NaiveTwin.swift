@@ -37,8 +37,8 @@ struct NaiveTwin {
   }
 
   static func cost(_ length: Int, _ isRendezvous: Bool) -> Int {
-    if isRendezvous { return 8 }
-    let plain = 1 + length / 64 + (length % 64 > 0 ? 1 : 0)
+    if isRendezvous { return 20 }
+    let plain = 2 + length / 64 + (length % 64 > 0 ? 1 : 0)
     return length > 2048 ? max(136, plain) : plain
   }
 
@@ -47,15 +47,24 @@ struct NaiveTwin {
   // MARK: Receiving
 
   mutating func receive(
-    _ mailbox: Mailbox, _ from: Connection?, _ tag: UInt64, _ mask: UInt64, _ capacity: Int, _ deadline: Instant, got: ReceiveOutcome
+    _ mailbox: Mailbox, _ from: Connection?, _ tag: UInt64, _ mask: UInt64, _ capacity: Int, drops: Bool, _ deadline: Instant,
+    got: ReceiveOutcome
   ) -> ReceiveOutcome {
     if mailbox.isClosed { return .refused(.closed) }
     if let from, !connections.contains(where: { $0 === from }) { return .refused(.peerLost) }
     if inFlight >= limits.inFlight { return .refused(.wouldBlock) }
     let receive = Receive(mailbox, from, tag, mask, capacity, deadline)
+    receive.drops = drops
     if let index = firstStored(mailbox, from, tag, mask) {
       let message = stored[index]
-      if message.info.length > capacity { return .truncated(message.info) }
+      if message.info.length > capacity {
+        if drops {
+          stored.remove(at: index)
+          effects.append(.release(message.id!))
+          settle(message, isMatched: true)
+        }
+        return .truncated(message.info)
+      }
       guard case .matched(let id, _, _) = got else { return .matched(ReceiveID(slot: 0, generation: 0), message.id!, message.info) }
       stored.remove(at: index)
       receive.id = id
@@ -98,8 +107,13 @@ struct NaiveTwin {
     posted.remove(at: index)
   }
 
+  enum Taker {
+    case receive(Receive)
+    case waste
+  }
+
   /// The way of a message whose turn has come.
-  mutating func takeReceive(_ message: Message) -> Receive? {
+  mutating func takeReceive(_ message: Message) -> Taker? {
     while let index = posted.firstIndex(where: {
       $0.mailbox === message.connection.mailbox && ($0.from == nil || $0.from! === message.connection)
         && Self.takes($0.tag, $0.mask, message.info.tag)
@@ -109,9 +123,11 @@ struct NaiveTwin {
         receive.isMatched = true
         if !message.info.isRendezvous { receive.deadline = .distantFuture }
         matched.append(receive)
-        return receive
+        return .receive(receive)
       }
+      let drops = posted[index].drops
       fail(index, .truncated(message.info))
+      if drops { return .waste }
     }
     return nil
   }
@@ -142,9 +158,9 @@ struct NaiveTwin {
     connection.accepted += message.cost
     connection.expected += 1
     var arrival = Arrival.control
-    if let receive = takeReceive(message) {
+    if let taker = takeReceive(message) {
       settle(message, isMatched: true)
-      arrival = .matched(receive.id!, info)
+      if case .receive(let receive) = taker { arrival = .matched(receive.id!, info) } else { arrival = .dropped(.truncated) }
     } else {
       stored.append(message)
       if let id = message.id { arrival = .stored(id) }
@@ -152,9 +168,13 @@ struct NaiveTwin {
     while let index = connection.parked.firstIndex(where: { $0.sequence == connection.expected }) {
       let next = connection.parked.remove(at: index)
       connection.expected += 1
-      if let receive = takeReceive(next) {
+      if let taker = takeReceive(next) {
         settle(next, isMatched: true)
-        effects.append(.deliver(next.id!, to: receive.id!, next.info))
+        if case .receive(let receive) = taker {
+          effects.append(.deliver(next.id!, to: receive.id!, next.info))
+        } else {
+          effects.append(.release(next.id!))
+        }
       } else {
         stored.append(next)
       }

@@ -165,7 +165,7 @@ extension TwinDriver {
       if unreported >= max(connection.announced / 4, 1) { expect(unreported, 0, "a quarter of the grant left unreported") }
       if let wanted = connection.wanted { expect(connection.freed < wanted, true, "wanted credit left unreported") }
       guard let send = twin.sends.first(where: { $0.connection === connection && $0.state == .queued }) else { continue }
-      let cost = send.length <= connection.eagerLimit ? min(8, NaiveTwin.cost(send.length, false)) : 8
+      let cost = send.length <= connection.eagerLimit ? min(20, NaiveTwin.cost(send.length, false)) : 20
       expect(connection.lastAsk, connection.charged + cost - connection.grant, "asked for credit")
     }
   }

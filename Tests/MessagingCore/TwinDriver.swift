@@ -110,13 +110,14 @@ struct TwinDriver: ~Copyable {
     let tag = tag()
     let mask = mask()
     let capacity = chance(70) ? Int.max : length()
+    let drops = capacity < Int.max && chance(30)
     let deadline = deadline()
-    let got = core.receive(in: mailbox.id, from: from?.id, tag: tag, mask: mask, capacity: capacity, deadline: deadline)
+    let got = core.receive(in: mailbox.id, from: from?.id, tag: tag, mask: mask, capacity: capacity, drops: drops, deadline: deadline)
     note("receive from \(String(describing: from?.id)) tag \(tag) mask \(mask) capacity \(capacity): \(got)")
     if case .posted(let id) = got { checkFresh(id) }
     if case .matched(let id, _, _) = got { checkFresh(id) }
     if case .truncated = got { count("truncated at once") }
-    let expected = twin.receive(mailbox, from, tag, mask, capacity, deadline, got: got)
+    let expected = twin.receive(mailbox, from, tag, mask, capacity, drops: drops, deadline, got: got)
     expect(got, expected, "receive")
   }
 

@@ -83,7 +83,10 @@ struct TwoSides {
       let before = sides.map { ($0.received, $0.inbox.count, $0.finished.count) }
       for index in 0..<2 {
         receive(index)
-        while !sides[index].inbox.isEmpty { deliver(index) }
+        while !sides[index].inbox.isEmpty {
+          deliver(index)
+          drain(index)
+        }
         while !sides[index].finished.isEmpty { finish(index) }
         drain(index)
       }

@@ -30,9 +30,9 @@ import Testing
       wire.append(header)
       started += 1
     }
-    // 128 bytes each.
-    #expect(started == 512)
-    #expect(sender.credit.sendsQueued == 2000 - 512)
+    // 192 bytes each.
+    #expect(started == 341)
+    #expect(sender.credit.sendsQueued == 2000 - 341)
     var received = 0
     while received < 2000 {
       for header in wire {

@@ -29,6 +29,7 @@ let port = UInt16(values["port"] ?? "") ?? 0
 
 var options = Engine.Options()
 if let tls = values["tls"] { options.settings.append(("TLS", tls)) }
+if let grant = values["grant"].flatMap({ Int($0) }) { options.maximumGrant = grant }
 switch values["mode"] ?? "adaptive" {
 case "blocking": options.progress = .blocking
 case "busy": options.progress = .busy(core: values["core"].flatMap { Int($0) })
@@ -163,6 +164,15 @@ do {
     try await client.send([1], tag: 3)
     say("connected")
     while true { try await Task.sleep(for: .seconds(60)) }
+  case "smoke": try await smoke(engine)
+  case "cycles": try await cycles(engine, options, count)
+  case "neglect": try await neglect(engine)
+  case "fork": try await forkAndUse(engine)
+  case "obey":  // connects, and does what it is told
+    let client = try Client(on: engine)
+    try await client.connect(to: "127.0.0.1", port: port)
+    say("connected")
+    await Obedience(client).run()
   case "self-test":  // messages of every protocol between two engines of this process; tells which UCX that was
     let other = try Engine(options)
     let (server, client) = (try Server(on: engine), try Client(on: other))

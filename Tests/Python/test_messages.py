@@ -3,7 +3,10 @@
 import array
 import asyncio
 import gc
+import pathlib
+import re
 import unittest
+import urllib.request
 
 from support import Pair, causeway, numpy
 
@@ -89,13 +92,52 @@ class Messages(Pair):
         await self.server.flush(timeout=20)
 
     async def test_what_an_endpoint_tells(self):
-        await self.client.send(b"12345", tag=1)
+        client, endpoint = self.client.endpoint, self.endpoint
+        for _ in range(3):
+            await self.client.send(b"12345", tag=1)
         await self.server.recv(bytearray(5), timeout=20)
-        self.assertEqual(self.endpoint.counters()["received_bytes"], 5)
-        self.assertTrue(self.endpoint.is_connected)
-        self.assertTrue(self.endpoint.transports())
-        self.assertGreater(self.client.endpoint.evaluate_performance(1 << 20), 0)
-        self.assertIn("version", causeway.info())
+        late = self.client.send(bytearray(1 << 20), tag=2)
+        while not self.server.probe(2):
+            await asyncio.sleep(0.001)
+        theirs, ours = endpoint.counters(), client.counters()
+        self.assertEqual((theirs["received_messages"], theirs["received_bytes"]), (4, 15 + (1 << 20)))
+        self.assertEqual((theirs["unreceived_messages"], theirs["unreceived_bytes"]), (3, 2 * 192 + 1280))
+        self.assertEqual((ours["sent_messages"], ours["in_flight"], ours["queued"]), (4, 1, 0))
+        self.assertTrue(endpoint.is_connected and client.is_connected)
+        self.assertEqual((endpoint.local_host, endpoint.local_port), ("127.0.0.1", self.server.port))
+        self.assertEqual((client.local_host, client.local_port), (endpoint.remote_host, endpoint.remote_port))
+        self.assertEqual((client.remote_host, client.remote_port), ("127.0.0.1", self.server.port))
+        self.assertTrue(endpoint.transports())
+        self.assertGreater(client.evaluate_performance(1 << 20), 0)
+        await self.server.recv_message(tag=2, timeout=20)
+        await late
+        await self.client.close()
+        while self.server.clients:
+            await asyncio.sleep(0.001)
+        self.assertFalse(endpoint.is_connected)
+        self.assertEqual(endpoint.counters()["received_messages"], 4)
+        with self.assertRaises(causeway.ClosedError):
+            endpoint.transports()
+
+    async def test_what_the_library_tells(self):
+        info = causeway.info()
+        self.assertIn(info["source"], ("system", "wheel"))
+        self.assertIn({"name": "tcp", "device": "lo"}, info["transports"])
+        self.assertRegex(info["version"], r"^1\.\d+\.\d+$")
+        self.assertTrue(pathlib.Path(info["path"]).exists())
+
+    async def test_figures_for_prometheus(self):
+        await self.client.send(b"12345", tag=1)
+        await self.client.flush(timeout=20)
+        engine = causeway.Engine.shared()
+        sample = re.compile(r'causeway_messaging_endpoint_bytes_total\{engine="messaging",endpoint="\d+",peer="%s:%d",direction="received"\} 5\n'
+                            % (re.escape(self.endpoint.remote_host), self.endpoint.remote_port))
+        self.assertRegex(engine.metrics(), sample)
+        port = engine.serve_metrics("127.0.0.1")
+        page = await asyncio.to_thread(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20).read().decode())
+        self.assertRegex(page, sample)
+        with self.assertRaises(causeway.AddressInUseError):
+            engine.serve_metrics("127.0.0.1", port)
 
 
 class Buffers(Pair):

@@ -27,6 +27,27 @@ class Callbacks(Pair):
         self.assertIn((1, 3), [values for _, values in told])
         self.assertIsInstance(told[-1][1][0], causeway.TimedOutError)
 
+    async def test_batches_call_back_once(self):
+        told = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def note(*values):
+            loop.call_soon_threadsafe(told.put_nowait, values)
+
+        buffers = [bytearray(2) for _ in range(3)]
+        self.server.post_recv_many(buffers, done=note, failed=note)
+        self.client.post_send_many([b"a", b"bb", b""], [1, 2, 3], note, note)
+        ends = [await asyncio.wait_for(told.get(), 20) for _ in range(2)]
+        self.assertEqual(sorted(ends, key=len), [(), ([(1, 1), (2, 2), (3, 0)],)])
+        self.assertEqual(buffers[1], b"bb")
+        self.server.post_recv_many([bytearray(2), bytearray(2)], [1, 2], failed=note)
+        await self.client.send_many([b"ok", b"too long"], [1, 2])
+        (error,) = await asyncio.wait_for(told.get(), 20)
+        self.assertEqual(error.results, [(1, 2), None])
+        operation = self.server.post_recv_many([bytearray(1)], [9], failed=note)
+        self.assertTrue(operation.cancel())
+        self.assertIsInstance((await asyncio.wait_for(told.get(), 20))[0], causeway.OperationCancelledError)
+
     async def test_what_a_callback_raises_goes_to_the_hook(self):
         caught, old = threading.Event(), sys.unraisablehook
         sys.unraisablehook = lambda found: caught.set() if isinstance(found.exc_value, KeyError) else None
@@ -140,6 +161,14 @@ class Programs(unittest.TestCase):
             asyncio.run(main())
             """
         )
+
+    def test_an_interpreter_without_the_gil_is_refused_in_one_line(self):
+        for way in ("sys.abiflags += 't'", "sys._is_gil_enabled = lambda: False"):
+            done = program(f"import sys; {way}; import causeway")
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(
+                done.stderr.splitlines()[-1], "ImportError: causeway needs an interpreter with the GIL: free-threaded Python is not supported"
+            )
 
     def test_nothing_is_printed(self):
         self.assertEqual(self.run_program("client.close_sync(); server.close_sync()"), "")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pathlib
+import socket
 import tempfile
 import threading
 import unittest
@@ -60,6 +61,39 @@ class Surface(unittest.IsolatedAsyncioTestCase):
             await self.server.arecv(bytearray(2), 1, 0xFF)
         await self.client.asend(b"ok", 1)
         self.assertEqual(await self.server.arecv(bytearray(2), 1, 0xFF), (1, 2))
+
+    async def test_a_truncated_message_fails_one_receive(self):
+        receives = [self.server.arecv(bytearray(2), 0, 0) for _ in range(3)]
+        # One that finds its receive, one that is there before it, and one that is fetched.
+        for length in (3, 5000, 100_000):
+            await self.client.asend(bytearray(length), 1)
+            with self.assertRaisesRegex(causeway.TruncatedError, "dropped"):
+                await receives.pop(0)
+        fetched = self.client.asend(bytearray(100_000), 1)
+        await self.client.asend(bytearray(3), 2)
+        await self.client.asend(b"ok", 3)
+        while self.server._box.probe(3) is None:
+            await asyncio.sleep(0.001)
+        for _ in range(2):
+            with self.assertRaisesRegex(causeway.TruncatedError, "dropped"):
+                await self.server.arecv(bytearray(2), 0, 0)
+        self.assertEqual(await self.server.arecv(bytearray(2), 0, 0), (3, 2))
+        await fetched
+        await self.client.aflush()
+
+    async def test_addresses(self):
+        self.assertEqual((self.endpoint.local_addr, self.endpoint.local_port, self.endpoint.remote_addr), ("", 0, ""))
+        server, client = starway.Server(), starway.Client()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        server.listen("127.0.0.1", port)
+        await client.aconnect("127.0.0.1", port)
+        (endpoint,) = server.list_clients()
+        self.assertEqual((endpoint.local_addr, endpoint.local_port, endpoint.remote_addr), ("127.0.0.1", port, "127.0.0.1"))
+        self.assertGreater(endpoint.remote_port, 0)
+        await client.aclose()
+        await server.aclose()
 
     async def test_clients_stay_listed(self):
         await self.client.aclose()

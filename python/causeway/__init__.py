@@ -10,7 +10,7 @@ the buffer protocol or DLPack in the host's memory, if it is contiguous; it is h
 
 import sys as _sys
 
-if not getattr(_sys, "_is_gil_enabled", lambda: True)():
+if "t" in _sys.abiflags or not getattr(_sys, "_is_gil_enabled", lambda: True)():
     raise ImportError("causeway needs an interpreter with the GIL: free-threaded Python is not supported")
 
 from . import errors

@@ -126,35 +126,41 @@ end:
 }
 
 PyObject *call_send_many(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames, enum consumer consumer) {
-  static const char *const names[] = {"buffers", "tags", "timeout", "synchronous", "loop", NULL};
-  PyObject *v[5];
+  static const char *const posted[] = {"buffers", "tags", "done", "failed", "timeout", "synchronous", NULL};
+  static const char *const awaited[] = {"buffers", "tags", "timeout", "synchronous", "loop", NULL};
+  PyObject *v[6];
+  bool posts = consumer == CALLBACK;
   mailbox_object *mailbox;
   connection *connection;
-  if (read_arguments("send_many", names, 2, args, count, kwnames, v) < 0) return NULL;
+  if (read_arguments("send_many", posts ? posted : awaited, 2, args, count, kwnames, v) < 0) return NULL;
+  PyObject **rest = v + (posts ? 4 : 2);
   if (parties(self, &mailbox, &connection) < 0 || need_connection(mailbox, connection) < 0) return NULL;
-  operation *operation = begin(SEND_MANY, self, mailbox, connection, v[2]);
+  operation *operation = begin(SEND_MANY, self, mailbox, connection, rest[0]);
   if (!operation) return NULL;
   if (PyLong_Check(v[1]) && read_unsigned(v[1], "tag", &operation->tag) < 0) return refuse(operation);
-  if (v[3] && PyObject_IsTrue(v[3])) operation->flags = CWM_SYNCHRONOUS;
+  if (rest[1] && PyObject_IsTrue(rest[1])) operation->flags = CWM_SYNCHRONOUS;
   if (gather(operation, v[0], v[1], false) < 0) return refuse(operation);
-  return start(operation, consumer, v[4], NULL, NULL);
+  return start(operation, consumer, posts ? NULL : rest[2], posts ? v[2] : NULL, posts ? v[3] : NULL);
 }
 
 PyObject *call_receive_many(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames, enum consumer consumer) {
-  static const char *const names[] = {"buffers", "tags", "mask", "source", "timeout", "loop", NULL};
-  PyObject *v[6];
+  static const char *const posted[] = {"buffers", "tags", "mask", "done", "failed", "source", "timeout", NULL};
+  static const char *const awaited[] = {"buffers", "tags", "mask", "source", "timeout", "loop", NULL};
+  PyObject *v[7];
+  bool posts = consumer == CALLBACK;
   mailbox_object *mailbox;
   connection *connection;
-  if (read_arguments("recv_many", names, 1, args, count, kwnames, v) < 0) return NULL;
+  if (read_arguments("recv_many", posts ? posted : awaited, 1, args, count, kwnames, v) < 0) return NULL;
+  PyObject **rest = v + (posts ? 5 : 3);
   if (parties(self, &mailbox, &connection) < 0) return NULL;
   if (mailbox->client && need_connection(mailbox, connection) < 0) return NULL;
-  operation *operation = begin(RECEIVE_MANY, self, mailbox, connection, v[4]);
+  operation *operation = begin(RECEIVE_MANY, self, mailbox, connection, rest[1]);
   if (!operation) return NULL;
   PyObject *tag = v[1] && PyLong_Check(v[1]) ? v[1] : NULL;
-  if (read_tag(tag, v[2], &operation->tag, &operation->mask) < 0 || tie(operation, v[3]) < 0) return refuse(operation);
+  if (read_tag(tag, v[2], &operation->tag, &operation->mask) < 0 || tie(operation, rest[0]) < 0) return refuse(operation);
   if (!tag && v[1] && v[1] != Py_None && (!v[2] || v[2] == Py_None)) operation->mask = CWM_MASK_EXACT;
   if (gather(operation, v[0], v[1], true) < 0) return refuse(operation);
-  return start(operation, consumer, v[5], NULL, NULL);
+  return start(operation, consumer, posts ? NULL : rest[2], posts ? v[3] : NULL, posts ? v[4] : NULL);
 }
 
 PyObject *call_flush(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames, enum consumer consumer) {
@@ -164,7 +170,7 @@ PyObject *call_flush(PyObject *self, PyObject *const *args, Py_ssize_t count, Py
   bool posts = consumer == CALLBACK;
   mailbox_object *mailbox;
   connection *connection;
-  if (read_arguments("flush", posts ? posted : awaited, posts ? 1 : 0, args, count, kwnames, v) < 0) return NULL;
+  if (read_arguments("flush", posts ? posted : awaited, 0, args, count, kwnames, v) < 0) return NULL;
   if (parties(self, &mailbox, &connection) < 0 || (mailbox->client && need_connection(mailbox, connection) < 0)) return NULL;
   operation *operation = begin(FLUSH, self, mailbox, connection, posts ? v[2] : v[0]);
   if (!operation) return NULL;
@@ -197,6 +203,7 @@ TRIPLE(send_sync, call_send, CALLER)
 TRIPLE(post_send, call_send, CALLBACK)
 TRIPLE(send_many, call_send_many, FUTURE)
 TRIPLE(send_many_sync, call_send_many, CALLER)
+TRIPLE(post_send_many, call_send_many, CALLBACK)
 TRIPLE(recv, call_receive, FUTURE, RECEIVE)
 TRIPLE(recv_sync, call_receive, CALLER, RECEIVE)
 TRIPLE(post_recv, call_receive, CALLBACK, RECEIVE)
@@ -205,6 +212,7 @@ TRIPLE(recv_message_sync, call_receive, CALLER, RECEIVE_MESSAGE)
 TRIPLE(post_recv_message, call_receive, CALLBACK, RECEIVE_MESSAGE)
 TRIPLE(recv_many, call_receive_many, FUTURE)
 TRIPLE(recv_many_sync, call_receive_many, CALLER)
+TRIPLE(post_recv_many, call_receive_many, CALLBACK)
 TRIPLE(flush, call_flush, FUTURE)
 TRIPLE(flush_sync, call_flush, CALLER)
 TRIPLE(post_flush, call_flush, CALLBACK)
@@ -220,6 +228,8 @@ PyMethodDef send_methods[] = {
     METHOD("send_many", send_many,
            "send_many(buffers, tags, timeout=None, synchronous=False)\n\nSends several messages with one future. tags: one for all, or one for each."),
     METHOD("send_many_sync", send_many_sync, "send_many_sync(buffers, tags, timeout=None, synchronous=False)\n\nAs send_many, but blocks."),
+    METHOD("post_send_many", post_send_many,
+           "post_send_many(buffers, tags, done=None, failed=None, timeout=None, synchronous=False)\n\nAs send_many, with callbacks."),
     {NULL, NULL, 0, NULL},
 };
 PyMethodDef receive_methods[] = {
@@ -241,6 +251,9 @@ PyMethodDef receive_methods[] = {
            "recv_many(buffers, tags=None, mask=None, source=None, timeout=None)\n\n"
            "Receives several messages with one future, whose result is a list of (tag, length)."),
     METHOD("recv_many_sync", recv_many_sync, "recv_many_sync(buffers, tags=None, mask=None, source=None, timeout=None)\n\nAs recv_many, but blocks."),
+    METHOD("post_recv_many", post_recv_many,
+           "post_recv_many(buffers, tags=None, mask=None, done=None, failed=None, source=None, timeout=None)\n\n"
+           "As recv_many, but calls done(list) or failed(error), whose `results` tell what arrived."),
     METHOD("flush", flush,
            "flush(timeout=None)\n\nDone when every earlier message is in the peer's memory or has been read by it: the sender may exit."),
     METHOD("flush_sync", flush_sync, "flush_sync(timeout=None)\n\nAs flush, but blocks."),

@@ -108,9 +108,10 @@ static PyObject *endpoint_counters(PyObject *object, PyObject *unused) {
   (void)unused;
   cwm_endpoint_info info;
   if (information((endpoint_object *)object, &info) < 0) return NULL;
-  return Py_BuildValue("{sK sK sK sK sK sK}", "sent_messages", (unsigned long long)info.sent_messages, "sent_bytes",
+  return Py_BuildValue("{sK sK sK sK sK sK sK sK}", "sent_messages", (unsigned long long)info.sent_messages, "sent_bytes",
                        (unsigned long long)info.sent_bytes, "received_messages", (unsigned long long)info.received_messages, "received_bytes",
-                       (unsigned long long)info.received_bytes, "in_flight", (unsigned long long)info.in_flight, "unreceived_bytes",
+                       (unsigned long long)info.received_bytes, "in_flight", (unsigned long long)info.in_flight, "queued",
+                       (unsigned long long)info.queued, "unreceived_messages", (unsigned long long)info.unreceived_messages, "unreceived_bytes",
                        (unsigned long long)info.unreceived_bytes);
 }
 

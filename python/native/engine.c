@@ -103,6 +103,48 @@ static PyObject *engine_arm(PyObject *self, PyObject *unused) {
   return code == CWM_OK ? PyLong_FromLong(descriptor) : raise_code(code, NULL, 0);
 }
 
+static PyObject *engine_metrics(PyObject *object, PyObject *unused) {
+  (void)unused;
+  cwm_engine *engine = ((engine_object *)object)->engine;
+  cwm_error error = CWM_INIT(cwm_error);
+  if (!may_run()) return NULL;
+  if (((engine_object *)object)->is_closed) return raise_code(CWM_CLOSED, "the engine is closed", 0);
+  for (size_t room = 65536;;) {
+    char *text = PyMem_Malloc(room);
+    if (!text) return PyErr_NoMemory();
+    int64_t length;
+    Py_BEGIN_ALLOW_THREADS;
+    length = cwm_engine_metrics(engine, text, room, &error);
+    Py_END_ALLOW_THREADS;
+    PyObject *words = NULL;
+    if (length < 0) raise_code((int32_t)length, error.message, 0);
+    else if ((size_t)length < room) words = PyUnicode_FromStringAndSize(text, (Py_ssize_t)length);
+    PyMem_Free(text);
+    if (length < 0 || (size_t)length < room) return words;
+    room = (size_t)length + 4096; /* connections may come meanwhile */
+  }
+}
+
+static PyObject *engine_serve_metrics(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) {
+  static const char *const names[] = {"host", "port", NULL};
+  engine_object *self = (engine_object *)object;
+  PyObject *values[2];
+  uint64_t port = 0;
+  if (read_arguments("serve_metrics", names, 1, args, count, kwnames, values) < 0) return NULL;
+  const char *host = PyUnicode_AsUTF8AndSize(values[0], NULL);
+  if (!host || (values[1] && read_unsigned(values[1], "port", &port) < 0)) return NULL;
+  if (port > UINT16_MAX) return PyErr_SetString(PyExc_OverflowError, "a port is an integer from 0 to 65535"), NULL;
+  if (!may_run()) return NULL;
+  if (self->is_closed) return raise_code(CWM_CLOSED, "the engine is closed", 0);
+  cwm_error error = CWM_INIT(cwm_error);
+  cwm_engine *engine = self->engine;
+  int32_t code;
+  Py_BEGIN_ALLOW_THREADS;
+  code = cwm_engine_serve_metrics(engine, host, (uint16_t)port, &error);
+  Py_END_ALLOW_THREADS;
+  return code < 0 ? raise_code(code, error.message, 0) : PyLong_FromLong(code);
+}
+
 static PyObject *engine_notify(PyObject *self, PyObject *unused) { return (void)unused, notifier_run((engine_object *)self); }
 static PyObject *engine_stop(PyObject *self, PyObject *unused) {
   (void)unused;
@@ -142,6 +184,9 @@ static PyMethodDef engine_methods[] = {
     METHOD("close", engine_close, "close(timeout=None)\n\nCloses all that lives on it and ends its thread."),
     {"progress", engine_progress, METH_NOARGS, "Manual progress: one round. Returns how much happened."},
     {"arm", engine_arm, METH_NOARGS, "Manual progress: the descriptor to wait on, or None when there is progress to make first."},
+    {"metrics", engine_metrics, METH_NOARGS, "The figures of the engine and of each of its connections as text for Prometheus."},
+    METHOD("serve_metrics", engine_serve_metrics,
+           "serve_metrics(host, port=0)\n\nServes them at http://host:port/metrics until the engine's end. Returns the port."),
     {"_notify", engine_notify, METH_NOARGS, NULL},
     {"_stop_notifier", engine_stop, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -62,7 +62,7 @@ void operation_free(operation *operation) {
 }
 
 int32_t operation_submit(operation *o, cwm_completion *now, cwm_error *error) {
-  cwm_operation how = {sizeof how, o->timeout, (uint64_t)(uintptr_t)o, NULL, NULL, o->queue};
+  cwm_operation how = {sizeof how, o->timeout, (uint64_t)(uintptr_t)o, NULL, NULL, o->queue, o->drops ? CWM_DROP_TRUNCATED : 0};
   mailbox_object *box = o->mailbox;
   cwm_endpoint *peer = o->connection ? o->connection->endpoint : NULL;
   switch ((enum kind)o->kind) {
@@ -136,6 +136,7 @@ PyObject *operation_error(operation *operation, int32_t code, const char *messag
   cwm_error why;
   why.size = sizeof why;
   /* A connect's end has no words of its own. */
+  if (operation->drops && code == CWM_TRUNCATED) message = "the message is longer than the buffer, and was dropped";
   if (operation->kind == CONNECT && !message && cwm_client_failure(operation->mailbox->client, &why) == code) message = why.message;
   PyObject *error = error_object(code, message, length);
   if (error && operation->kind == RECEIVE_MANY && operation->results) {
@@ -178,30 +179,8 @@ static void tell_future(operation *operation, const cwm_completion *completion, 
   }
 }
 
-/* Takes the message that was too long for the receive, and forgets it. */
-static void drop(operation *receive, uint64_t tag) {
-  operation *operation = operation_new(RECEIVE_MESSAGE, receive->engine, receive->owner);
-  if (!operation) return PyErr_Clear();
-  operation->mailbox = receive->mailbox;
-  operation->connection = receive->connection;
-  operation->source = Py_XNewRef(receive->source);
-  operation->queue = receive->queue;
-  operation->tag = tag;
-  operation->mask = CWM_MASK_EXACT;
-  operation->timeout = 0; /* it is there, or somebody else has it */
-  operation->state = IN_FLIGHT;
-  cwm_completion now = {.size = sizeof now};
-  cwm_error error;
-  error.size = sizeof error;
-  int32_t code = operation_submit(operation, &now, &error);
-  if (code == CWM_PENDING) return;
-  if (code == CWM_OK) cwm_free(now.data);
-  operation_free(operation);
-}
-
 void operation_end(operation *operation, const cwm_completion *completion, const char *message) {
   operation->state = ENDED;
-  if (operation->drops && completion->code == CWM_TRUNCATED) drop(operation, completion->tag);
   enum consumer consumer = (enum consumer)operation->consumer;
   if (consumer == CALLER) {
     operation->end = *completion; /* freed by whoever waits for it */

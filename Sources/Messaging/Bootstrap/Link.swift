@@ -27,6 +27,7 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
   /// What errors call it.
   let subject: String
   private(set) var connection: ConnectionID?
+  let facts: ConnectionFacts
   /// The public object of an established one.
   var endpoint: Endpoint?
   private let stream: TCPStream
@@ -56,6 +57,7 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     self.mailbox = mailbox
     self.owner = owner
     if case .client = role { state = .awaitingChallenge } else { state = .awaitingHello }
+    facts = ConnectionFacts(local: SocketAddress.local(of: descriptor.rawValue), remote: SocketAddress.peer(of: descriptor.rawValue))
     stream = try TCPStream(adopting: descriptor, on: engine.driver.loop)
     stream.owner = self
     let timer = LoopTimer(engine.driver.loop) { [unowned self] _ in
@@ -133,7 +135,7 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
   private func peerWentAway(_ why: String) {
     guard state == .established else {
       let cause = "it closed the connection during the handshake (\(why)); is it a messaging server, with the same key?"
-      return end(MessagingError(state == .awaitingChallenge ? .protocolViolation : .notConnected, subject, cause: cause))
+      return end(MessagingError(.notConnected, subject, cause: cause))
     }
     // What it sent before its end may be in memory still.
     driver.progressToEnd()
@@ -246,12 +248,19 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     }
     state = .established
     timer = nil
-    hello = nil
-    challenge = nil
-    ours = nil
+    forgetHandshake()
     let seconds = max(2, engine.options.hostTimeout.components.seconds)
     stream.setKeepAlive(idle: .seconds(max(1, seconds - 3)), interval: .seconds(1), count: 3)
     return true
+  }
+
+  /// A connection that does nothing holds no buffers.
+  private func forgetHandshake() {
+    hello = nil
+    challenge = nil
+    ours = nil
+    input.trim()
+    output.trim()
   }
 
   // MARK: The end
@@ -270,6 +279,7 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     state = .ended
     timer = nil
     if let connection {
+      noteFigures(of: connection)
       if error.code == .closed || endpoint == nil && error.code != .peerLost {
         driver.close(connection)
       } else {
@@ -278,8 +288,22 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
       }
     }
     stream.close()
+    input.removeAll()
+    output.removeAll()
+    forgetHandshake()
     let owner = owner
     owner?.linkEnded(self, error)
     endpoint = nil
+  }
+
+  /// For those who ask when the core knows the connection no longer.
+  private func noteFigures(of connection: ConnectionID) {
+    var figures = unsafe driver.core.pointee.counters(of: connection)
+    figures.sendsInFlight = 0
+    figures.sendsQueued = 0
+    figures.unreceivedMessages = 0
+    figures.unreceivedByteCount = 0
+    figures.creditByteCount = 0
+    facts.final = figures
   }
 }

@@ -24,6 +24,14 @@ extension Driver {
     return 0
   }
 
+  /// The UCX endpoint of a connection that is there; its place may be another one's by now. The owner of the lock.
+  func endpoint(of id: ConnectionID) -> ucp_ep_h? {
+    guard !isShutDown, id != MessagePort.nothing else { return nil }
+    let slot = unsafe connections.pointer(id.slot)
+    guard unsafe slot.pointee.id == id, unsafe !slot.pointee.hasFailed else { return nil }
+    return unsafe slot.pointee.endpoint
+  }
+
   /// What a UCX status of an operation means for its connection.
   @inline(never) func lost(_ status: Int32, _ connection: ConnectionID) -> MessagingError.Code {
     switch status {

@@ -22,7 +22,7 @@ extension Driver {
     case .receive(let mailbox, let connection):
       let started = unsafe receive(
         in: mailbox, from: connection, tag: operation.tag, mask: operation.mask, base: operation.base, capacity: operation.count,
-        allocates: operation.allocates, keeper: operation.keeper, deadline: operation.deadline)
+        allocates: operation.allocates, keeper: operation.keeper, drops: operation.drops, deadline: operation.deadline)
       wait(started, target, number)
     case .flush(let mailbox): waitFlush(unsafe core.pointee.flush(mailbox, deadline: operation.deadline), target, number)
     case .flushConnection(let connection):

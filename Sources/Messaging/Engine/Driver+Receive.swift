@@ -15,9 +15,11 @@ extension Driver {
 
   func receive(
     in mailbox: MailboxID, from connection: ConnectionID?, tag: UInt64, mask: UInt64, base: UnsafeMutableRawPointer?, capacity: Int,
-    allocates: Bool, keeper: AnyObject?, deadline: Instant
+    allocates: Bool, keeper: AnyObject?, drops: Bool = false, deadline: Instant
   ) -> Started {
-    switch unsafe core.pointee.receive(in: mailbox, from: connection, tag: tag, mask: mask, capacity: capacity, deadline: deadline) {
+    let outcome = unsafe core.pointee.receive(
+      in: mailbox, from: connection, tag: tag, mask: mask, capacity: capacity, drops: drops, deadline: deadline)
+    switch outcome {
     case .posted(let id):
       unsafe fill(id, base, allocates, keeper)
       return .pending(id.slot)

@@ -214,10 +214,16 @@ internal import Synchronization
     guard tryAcquire() else { return }
     isParked.store(false, ordering: .relaxed)
     var rounds = 0
+    var isBusy = false
     repeat {
       loop.turnOnce()
+      if isShutDown { break }
+      // What descriptors ended may need UCX once more, without which arming says nothing of it, and has callbacks.
+      isBusy = unsafe cucx_progress(table, worker) != 0
+      settle()
+      if runCallbacks() { isBusy = true }
       rounds += 1
-    } while rounds < 64 && !isShutDown && (unsafe cucx_arm(table, worker) != 0)
+    } while rounds < 64 && !isShutDown && (unsafe isBusy || cucx_arm(table, worker) != 0)
     isParked.store(true, ordering: .sequentiallyConsistent)
     if !submissions.isEmpty { loop.interrupt() }
     release()

@@ -94,6 +94,8 @@ struct FlushSlot {
 
 /// The shell's object of a connection.
 protocol ConnectionOwner: AnyObject, Sendable {
+  /// What people call the peer.
+  var subject: String { get }
   /// The peer is gone, as UCX says. On the loop's thread.
   func connectionWasLost()
 }

@@ -28,6 +28,8 @@ internal import Synchronization
   var pieces: UnsafePointer<ucp_dt_iov_t>?
   var pieceCount = 0
   var allocates = false
+  /// Of a receive: a message that is too long is thrown away.
+  var drops = false
   var deadline = Instant.distantFuture
   var keeper: AnyObject?
   var target = CompletionTarget.none

@@ -76,8 +76,9 @@ const char *cwm_code_name(int32_t code);
 
 /* Says where UCX lies when it is no system library: the folder with libucp.so.0. Call it before the first engine, or never. */
 int32_t cwm_set_ucx_folder(const char *folder);
-/* Loads UCX when it is not loaded yet and writes a JSON object (what `causeway messaging info --json` prints) of at most `capacity` bytes
- * with its NUL into `text`. Returns its length without the NUL, or a code. A result >= capacity: call again with more room. */
+/* Loads UCX when it is not loaded yet and writes a JSON object of at most `capacity` bytes with its NUL into `text`: "source" ("system" or
+ * "wheel"), "version", "path", and "transports", which are objects with "name" and "device". Returns its length without the NUL, or a code.
+ * A result >= capacity: call again with more room. */
 int64_t cwm_info_json(char *text, size_t capacity, cwm_error *error);
 
 /* -- Engine -------------------------------------------------------------------------------------------------------------------- */
@@ -103,6 +104,10 @@ int32_t cwm_engine_close(cwm_engine *engine, uint64_t timeout_ns, cwm_error *err
 int64_t cwm_engine_progress(cwm_engine *engine);
 /* CWM_MANUAL: arms and returns a descriptor that is readable when there is something to progress; CWM_WOULD_BLOCK: progress first. */
 int32_t cwm_engine_arm(cwm_engine *engine, int32_t *descriptor);
+/* The figures of the engine and of each of its connections as text for Prometheus; returns the length, see cwm_info_json. */
+int64_t cwm_engine_metrics(cwm_engine *engine, char *text, size_t capacity, cwm_error *error);
+/* Serves them at http://host:port/metrics until the engine's end; port 0: any. Returns the port, or a code. */
+int32_t cwm_engine_serve_metrics(cwm_engine *engine, const char *host, uint16_t port, cwm_error *error);
 
 /* -- Ends of operations ----------------------------------------------------------------------------------------------------------- */
 
@@ -124,6 +129,9 @@ typedef struct cwm_completion {
 
 typedef void (*cwm_callback)(void *context, const cwm_completion *completion);
 
+/* Of receives of one message into a buffer: one that is too long is thrown away, where it would wait for another receive. */
+enum cwm_operation_flags { CWM_DROP_TRUNCATED = 1 };
+
 /* How an operation is done. Exactly one of `callback` and `queue`. */
 typedef struct cwm_operation {
   size_t size;
@@ -132,6 +140,7 @@ typedef struct cwm_operation {
   cwm_callback callback;
   void *context;
   cwm_queue *queue;
+  uint64_t flags; /* enum cwm_operation_flags */
 } cwm_operation;
 
 /* A begun operation, for cwm_cancel. */
@@ -163,7 +172,7 @@ typedef struct cwm_listen_options {
 cwm_server *cwm_server_create(cwm_engine *engine, cwm_error *error);
 /* Called on the engine's thread for each accepted endpoint; set it before listening. */
 int32_t cwm_server_on_accept(cwm_server *server, cwm_callback callback, void *context);
-/* The same as completions of a queue. */
+/* The same as completions of a queue; of endpoints that nobody takes the newest 4096. */
 int32_t cwm_server_accept_into(cwm_server *server, cwm_queue *queue, uint64_t user);
 /* Binds to host (a literal, a name, NULL for all) and port (0: any). */
 int32_t cwm_server_listen(cwm_server *server, const char *host, uint16_t port, const cwm_listen_options *options, cwm_error *error);
@@ -255,7 +264,10 @@ typedef struct cwm_endpoint_info {
   uint16_t local_port;
   uint16_t remote_port;
   uint32_t is_connected;
+  /* After the connection's end those of its end. `unreceived_bytes` is what the messages cost, `queued` those of `in_flight` that wait for
+   * the peer to receive something. */
   uint64_t sent_messages, sent_bytes, received_messages, received_bytes, in_flight, unreceived_bytes;
+  uint64_t unreceived_messages, queued;
 } cwm_endpoint_info;
 int32_t cwm_endpoint_info_get(cwm_endpoint *endpoint, cwm_endpoint_info *info);
 /* Lines "transport device" of what it uses; returns the length, see cwm_info_json. */
