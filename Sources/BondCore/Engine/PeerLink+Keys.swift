@@ -19,12 +19,12 @@ extension PeerLink {
     switch keys.role {
     case .initiator:
       if let previous { retire(previous) }
-      if let next, current.map({ $0.receivedAt < next.establishedAt }) ?? true {
-        // Crossing handshakes: the peer may send under the keys that it confirmed as ours, so they stay.
+      if let next, now < next.establishedAt + WireGuardLimits.rekeyTimeout {
+        // Crossing handshakes: by the time our answer is there the peer sends under those keys, so they stay.
         if let current { retire(current) }
         previous = next
       } else {
-        // Where the peer went on with the present keys after it made others, those were never more than an attempt.
+        // Older ones were never more than an attempt.
         if let next { retire(next) }
         previous = current
       }

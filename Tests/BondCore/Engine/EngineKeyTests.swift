@@ -23,6 +23,26 @@ import Testing
     network.expectNothingKept()
   }
 
+  /// Each end answers the other's while data flow under the keys before, and each then has keys that it began and keys that it answered.
+  @Test("handshakes that cross under traffic lose nothing", arguments: [0, 1, 5, 9, 15])
+  func crossing(_ offset: Int) {
+    let network = EngineNetwork()
+    network.open()
+    var number = network.exchange(for: .seconds(1), every: .milliseconds(2))
+    let before = network.client.handshakeCount
+    network.client.engine.needHandshake(EngineEnd.peer, promptly: true, at: network.now)
+    number = network.exchange(for: .milliseconds(offset), every: .milliseconds(1), from: number)
+    network.server.engine.needHandshake(EngineEnd.peer, promptly: true, at: network.now)
+    number = network.exchange(for: .seconds(2), every: .milliseconds(2), from: number)
+    network.run(for: .seconds(4))
+    #expect(network.client.handshakeCount >= before + 2, "they crossed")
+    for end in [network.client, network.server] {
+      #expect(network.complaint(at: end, of: number) == nil)
+      #expect(end.kind == .bond && end.usablePathCount == 2 && end.engine.sessions.count <= 3)
+    }
+    network.expectNothingKept()
+  }
+
   @Test("while packets are lost and reordered, rekeys lose nothing for good", arguments: [UInt64(1), 2, 3])
   func rekeyWithLoss(seed: UInt64) {
     let network = EngineNetwork(.init(seed: seed))
