@@ -1,6 +1,6 @@
 import CausewayMessaging
 
-/// Does what messages under `orderTag` say, and prints "begun" when it has begun, "done ORDER" or "failed ORDER CODE" at its end.
+/// Does what messages under `orderTag` say, and prints "begun" when it begins, "done ORDER" or "failed ORDER CODE" at its end.
 ///   receive TAG SIZE, send TAG SIZE, drain TAG COUNT, flush, close
 // @unchecked Sendable: a constant.
 final class Obedience: @unchecked Sendable {
@@ -16,10 +16,10 @@ final class Obedience: @unchecked Sendable {
       let order = String(decoding: buffer.array(), as: UTF8.self)
       let words = order.split(separator: " ")
       let numbers = words.dropFirst().compactMap { Int($0) }
+      say("begun")
       begin(String(words[0]), numbers.first ?? 0, numbers.last ?? 0) { completion in
         say(completion.isDone ? "done \(words[0])" : "failed \(words[0]) \(completion.code)")
       }
-      say("begun")
     }
   }
 
