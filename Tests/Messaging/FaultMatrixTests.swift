@@ -39,7 +39,8 @@ struct FaultCase: CustomTestStringConvertible {
 
   // MARK: Killed
 
-  /// From the kill to the last end; nil when the phase was over before the peer was.
+  /// From the peer's end, which the kernel tells right after it closed the peer's sockets, to that of the last call; nil when the phase was
+  /// over before the peer was.
   func kill() async throws -> Duration? {
     try await phase == .connecting ? killConnecting() : killConnected()
   }
@@ -53,8 +54,8 @@ struct FaultCase: CustomTestStringConvertible {
       let connected = timed { try await client.connect(to: "127.0.0.1", port: port, timeout: .seconds(30)) }
       // The kernel accepts for the peer.
       while !isEstablished(port) { await Task.yield() }
-      let start = ContinuousClock.now
       peer.kill()
+      let start = ContinuousClock.now
       let (code, end) = await connected.value
       #expect(code == .notConnected)
       return end - start
@@ -112,9 +113,9 @@ struct FaultCase: CustomTestStringConvertible {
         while try engine.inFlight() == 0 { await Task.yield() }
       }
       #expect(peer.residentByteCount < 64 << 20)
-      let start = ContinuousClock.now
       let wasUnderWay = isUnderWay()
       peer.kill()
+      let start = ContinuousClock.now
       var last = start
       for task in waiting {
         let (code, time) = await task.value
