@@ -35,9 +35,6 @@ LIST
     ;;
     demo-messaging) cat <<'LIST'
 libucx0|file:/usr/lib/x86_64-linux-gnu/libucp.so.0|messages between processes
-python3-pip|file:/usr/lib/python3/dist-packages/pip|fetches another UCX to test against
-python3-numpy|file:/usr/lib/python3/dist-packages/numpy|arrays as buffers
-python3-uvloop|file:/usr/lib/python3/dist-packages/uvloop|an event loop that is not asyncio's
 LIST
     ;;
     test) cat <<'LIST'
@@ -59,6 +56,9 @@ iputils-ping|cmd:ping|echoes through a bond
 strace|cmd:strace|counts system calls of packet threads
 systemd|cmd:systemd-analyze|checks the bond's unit
 libucx0|file:/usr/lib/x86_64-linux-gnu/libucp.so.0|messages between processes
+python3-pip|file:/usr/lib/python3/dist-packages/pip|fetches another UCX to test against
+python3-numpy|file:/usr/lib/python3/dist-packages/numpy|arrays as buffers
+python3-uvloop|file:/usr/lib/python3/dist-packages/uvloop|an event loop that is not asyncio's
 LIST
     ;;
     bench) cat <<'LIST'

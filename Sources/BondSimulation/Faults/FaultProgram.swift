@@ -1,4 +1,5 @@
 internal import CausewayBase
+internal import CausewayBondCore
 internal import CausewaySimulation
 
 /// Links, flows and a list of faults drawn from a seed: the same seed, the same program.
@@ -106,6 +107,15 @@ package struct FaultProgram: Sendable, CustomStringConvertible {
       let worst = faults.filter { $0.start <= span.0 && $0.end >= span.1 }.map(\.lateShare).max() ?? 0
       return sum + worst * (span.1 - span.0).inSeconds
     }
+  }
+
+  /// Packets that may come after a later one because they went before their receiver's order was known: at the start and after a restart what
+  /// waited for keys goes as plain WireGuard, which knows no order, and a link whose jitter lets packets overtake each other mixes it.
+  var unorderedPackets: Int {
+    let mixes = links.contains { $0.upward.jitterReorders && $0.upward.jitter > .zero } || faults.contains { $0.kind == .reordering }
+    guard mixes else { return 0 }
+    let restarts = faults.count { [.clientRestart, .serverRestart, .bothRestart].contains($0.kind) }
+    return (1 + restarts) * EngineLimits().stagedPackets
   }
 
   /// Whether a restart may make a packet come twice: what was delivered is forgotten with the process.

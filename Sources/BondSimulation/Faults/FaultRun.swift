@@ -83,7 +83,7 @@ package struct FaultRun {
   /// Packets of a flow that may come after a later one.
   private func lateLimit(_ flow: FlowResult) -> Double {
     let rate = Double(flow.sent) / program.duration.inSeconds
-    return bounds.reorderedShare * Double(max(50, flow.received)) + rate * program.lateSeconds
+    return bounds.reorderedShare * Double(max(50, flow.received)) + rate * program.lateSeconds + Double(program.unorderedPackets)
   }
 
   private func judgeTransfer(_ flow: FlowResult, _ name: String, _ verdict: inout Verdict) {
