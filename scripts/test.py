@@ -2,7 +2,7 @@
 """Every test, with one number at the end: lint, unit and simulated (swift test), end to end (Tests/EndToEnd), the Python
 package and the C ABI (Tests/Python).
 
-One debug build for the unit tests and one release build for the end-to-end tests; then both suites side by side. The last
+One debug build for the unit tests and one release build for the end-to-end tests; then one suite after the other. The last
 line stands alone and counts all: `N passed, N failed`. With CI=true a skipped test is a failure.
 """
 
@@ -12,16 +12,14 @@ import pathlib
 import re
 import subprocess
 import sys
-import threading
 import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 STRICT = os.environ.get("CI") == "true"
-OUTPUT = threading.Lock()
 
 
 class Suite:
-    """A command whose output is told when it ends, so that suites side by side don't mix their lines."""
+    """A command whose output is told when it ends, as counts and what failed."""
 
     def __init__(self, name: str, words: list, count):
         self.name, self.words, self.count = name, [str(w) for w in words], count
@@ -33,11 +31,10 @@ class Suite:
         self.passed, self.failed, story = self.count(done.stdout)
         if done.returncode != 0 and self.failed == 0:  # it broke instead of failing
             self.failed, story = 1, done.stdout[-6000:]
-        with OUTPUT:
-            print(f"── {self.name}: {self.passed} passed, {self.failed} failed ({time.monotonic() - started:.0f} s)")
-            if story.strip():
-                print(story.rstrip())
-            sys.stdout.flush()
+        print(f"── {self.name}: {self.passed} passed, {self.failed} failed ({time.monotonic() - started:.0f} s)")
+        if story.strip():
+            print(story.rstrip())
+        sys.stdout.flush()
 
 
 def of_swift(output: str) -> tuple[int, int, str]:
@@ -124,11 +121,9 @@ def main() -> int:
             suites.append(Suite("python", [python_of_the_system(), "Tests/Python/run.py"], of_end_to_end))
         else:
             broken += 1
-    threads = [threading.Thread(target=suite.run) for suite in suites]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    # One after the other: unit tests take every core, and end-to-end tests wait for real time.
+    for suite in suites:
+        suite.run()
     passed, failed = sum(s.passed for s in suites), sum(s.failed for s in suites) + broken
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -31,8 +31,9 @@ class NetworkCase(Case):
     def network(self, *links: Link) -> Network:
         return self.own(Network(list(links), seed=7), "close")
 
-    def thrown(self, network, count: int, size: int = 400, address: str = "10.77.0.2", seconds: float = 1) -> list[list[str]]:
-        """`count` datagrams of zeros from client to server: what arrived, as (address, port, length, still all zeros)."""
+    def thrown(self, network, count: int, size: int = 400, address: str = "10.77.0.2", seconds: float = 3) -> list[list[str]]:
+        """`count` datagrams of zeros from client to server: what arrived, as (address, port, length, still all zeros),
+        until nothing more has come for so many `seconds`: longer than a busy machine lets a sender wait."""
         listener = self.own(network.server.start([sys.executable, "-c", LISTEN, address, seconds]), "kill")
         listener.line(0)
         network.client.run([sys.executable, "-c", SEND, address, count, size])
