@@ -112,7 +112,7 @@ package struct FaultProgram: Sendable, CustomStringConvertible {
   /// Packets that may come after a later one because they went before their receiver's order was known: at the start and after a restart what
   /// waited for keys goes as plain WireGuard, which knows no order, and a link whose jitter lets packets overtake each other mixes it.
   var unorderedPackets: Int {
-    let mixes = links.contains { $0.upward.jitterReorders && $0.upward.jitter > .zero } || faults.contains { $0.kind == .reordering }
+    let mixes = links.contains { $0.upward.jitterReorders && $0.upward.jitter > .zero }
     guard mixes else { return 0 }
     let restarts = faults.count { [.clientRestart, .serverRestart, .bothRestart].contains($0.kind) }
     return (1 + restarts) * EngineLimits().stagedPackets
