@@ -139,10 +139,10 @@ class Load(StockCase):
 
     def test_we_get_in_while_it_is_flooded(self):
         network, we, they = self.stand(we_initiate=True)
-        flood = self.own(Flood(network, "10.77.0.2", bond.PORT, they.keys.public, 8000), "stop")
+        flood = self.own(Flood(network, "10.77.0.2", bond.PORT, they.keys.public, 20000), "stop")
         flood.wait_running()
         time.sleep(1.5)
-        reachable(*self.asker, 15)
+        reachable(*self.asker, 30)
         self.assertGreater(flood.stop(), 5000)
         self.assertTrue([line for line in they.process.lines + they.process.errors if "cookie" in line.lower()], "it wasn't under load")
         self.alive(we)
