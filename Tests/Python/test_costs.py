@@ -12,8 +12,8 @@ from support import PACKAGE, REPOSITORY
 
 PEER = REPOSITORY / "Benchmarks" / "messages" / "peer.py"
 FEW, MANY = 10_000, 30_000
-# What lists, pools and arenas still grow by; one for each hundredth message would be 200.
-GROWTH = 150
+# What lists, pools and arenas still grow by; one for each tenth message would be 2000.
+GROWTH = 1000
 
 
 @unittest.skipUnless(shutil.which("cc"), "no C compiler")

@@ -68,7 +68,7 @@ class Surface(unittest.IsolatedAsyncioTestCase):
         for length in (3, 5000, 100_000):
             await self.client.asend(bytearray(length), 1)
             with self.assertRaisesRegex(causeway.TruncatedError, "dropped"):
-                await receives.pop(0)
+                await asyncio.wait_for(receives.pop(0), 20)
         fetched = self.client.asend(bytearray(100_000), 1)
         await self.client.asend(bytearray(3), 2)
         await self.client.asend(b"ok", 3)
