@@ -7,10 +7,7 @@ receiver's of whole runs of iperf3, 40 s and 8 s.
 
 import argparse
 import json
-import os
 import pathlib
-import platform
-import subprocess
 import sys
 import time
 
@@ -20,6 +17,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "Tests" / "EndToEnd")]
 from bonding import report  # noqa: E402
 from bonding.cases import Plan, cases, run_case  # noqa: E402
 from bonding.peers import PEERS  # noqa: E402
+from machine import machine  # noqa: E402
 from harness.netns import missing_for_networks  # noqa: E402
 
 
@@ -53,19 +51,9 @@ def arguments():
     return options
 
 
-def machine(options) -> dict:
-    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout.strip()
+def facts(options) -> dict:
     congestion = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "congestion": options.congestion or congestion,
-        "load before": os.getloadavg()[0],
-        "commit": commit,
-        "time": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-    }
+    return {**machine(), "congestion": options.congestion or congestion}
 
 
 def main() -> int:
@@ -75,7 +63,7 @@ def main() -> int:
         print(f"bench: {why}", file=sys.stderr)
         return 1
     results = {
-        "machine": machine(options), "rounds": options.rounds, "lengths": options.plan.lengths, "seed": options.seed,
+        "machine": facts(options), "rounds": options.rounds, "lengths": options.plan.lengths, "seed": options.seed,
         "missing": {}, "cases": {}, "problems": [],
     }  # fmt: skip
     allowed = options.peers.split(",") if options.peers else list(PEERS)

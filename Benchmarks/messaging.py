@@ -7,9 +7,7 @@ ratios run by run. The processes go before other sessions' work where that is al
 
 import argparse
 import json
-import os
 import pathlib
-import platform
 import re
 import subprocess
 import sys
@@ -18,6 +16,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from machine import machine  # noqa: E402
 from messages import report  # noqa: E402
 from messages.cases import cases  # noqa: E402
 from messages.peers import PEERS, install_starway  # noqa: E402
@@ -49,30 +48,21 @@ def arguments():
     return options
 
 
-def machine() -> dict:
-    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout.strip()
+def facts() -> dict:
     try:
         text = subprocess.run(["ucx_info", "-v"], capture_output=True, text=True).stdout
     except OSError:
         text = ""
     version = re.search(r"(\d+\.\d+\.\d+)", text)
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "ucx": version.group(1) if version else "?",
-        "load before": os.getloadavg()[0],
-        "commit": commit,
-        "time": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-    }
+    found = machine()
+    return {**found, "ucx": version.group(1) if version else "?", "time": f"{found['time']} UTC"}
 
 
 def main() -> int:
     options = arguments()
     if "starway" in options.allowed:
         install_starway()
-    results = {"machine": machine(), "runs": options.runs, "missing": {}, "cases": {}, "problems": []}
+    results = {"machine": facts(), "runs": options.runs, "missing": {}, "cases": {}, "problems": []}
     try:
         for name, case in options.cases.items():
             peers = []

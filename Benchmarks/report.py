@@ -6,6 +6,8 @@ import pathlib
 import statistics
 import sys
 
+from page import replace
+
 TITLES = {
     "direct": "direct",
     "nginx2": "2 nginx hops",
@@ -210,13 +212,7 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 def publish(docs: pathlib.Path, results):
     """Replaces what stands between the marks of docs/benchmarks.md, and docs/benchmarks.svg."""
-    page = docs / "benchmarks.md"
-    text = page.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"report: {page} lost its marks {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(results)}\n{END}{after}")
+    replace(docs / "benchmarks.md", BEGIN, END, markdown(results))
     (docs / "benchmarks.svg").write_text(plot(results))
 
 

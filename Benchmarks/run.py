@@ -6,12 +6,9 @@ Every round runs every peer once, so that a slow moment of the machine hits all;
 
 import argparse
 import json
-import os
 import pathlib
-import platform
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "Tests" / "EndToEnd")]
 
 import report  # noqa: E402
 from figures import FIGURES, Plan  # noqa: E402
+from machine import machine  # noqa: E402
 from peers import PEERS, Ground  # noqa: E402
 
 
@@ -45,19 +43,6 @@ def choose(parser, what, text, known):
         if name not in known:
             parser.error(f"no {what} '{name}'; there are {' '.join(known)}")
     return names
-
-
-def machine() -> dict:
-    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout.strip()
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "load before": os.getloadavg()[0],
-        "commit": commit,
-        "time": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-    }
 
 
 def measure(peer_class, ground, names, plan, problems) -> dict:

@@ -4,6 +4,8 @@ import math
 import pathlib
 import statistics
 
+from page import replace
+
 BEGIN, END = "<!-- bond:begin -->", "<!-- bond:end -->"
 
 
@@ -75,8 +77,4 @@ def markdown(results: dict) -> str:
 
 def publish(page: pathlib.Path, results: dict):
     """Replaces what stands between the marks of the page."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"report: {page} lost its marks {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(results)}\n{END}{after}")
+    replace(page, BEGIN, END, markdown(results))

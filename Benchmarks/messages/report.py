@@ -3,6 +3,8 @@
 import pathlib
 import statistics
 
+from page import replace
+
 from .cases import MIB, cases, goals
 from .peers import PEERS
 
@@ -81,8 +83,4 @@ def markdown(results: dict) -> str:
 
 def publish(page: pathlib.Path, results: dict):
     """Replaces what stands between the marks of the page."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"report: {page} lost its marks {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(results)}\n{END}{after}")
+    replace(page, BEGIN, END, markdown(results))

@@ -84,8 +84,8 @@ func earliestTurn(_ paths: borrowing Span<PathView>, at now: Instant) -> Decisio
 /// packet more in the path's queue costs nobody anything. Beyond it, urgent packets are what fills the path, and are paced as all are.
 let urgentOverdraft: UInt64 = 4_000_000
 
-/// The path on which a small urgent packet arrives first, where waiting behind one that TCP repeats counts half. It waits behind no backlog, and for no pace or budget but a path's that is
-/// overdrawn.
+/// The path on which a small urgent packet arrives first, where waiting behind one that TCP repeats counts half. It waits behind no backlog,
+/// and for no pace or budget but a path's that is overdrawn.
 func urgentTurn(_ paths: borrowing Span<PathView>, _ demand: Demand, at now: Instant) -> Decision {
   let scale = ArrivalScale(paths)
   var best = -1
