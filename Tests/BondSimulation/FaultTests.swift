@@ -26,6 +26,13 @@ import Testing
     #expect(FaultRun(program).run { side, _, _ in bare(side, 0) }.violations == [])
   }
 
+  @Test("a flow that goes by a link of 600 ms on purpose is silent for its round trip; one that heeds delay may not be") func delayed() {
+    var run = FaultRun(FaultProgram([Fault(.delayStep, start: .seconds(6), duration: .seconds(4), link: 0)]))
+    #expect(run.run(tcp: false) { side, _, _ in bare(side, 0) }.violations.contains { $0.contains("silent for 0.6") })
+    run.ignoresDelay = true
+    #expect(!run.run(tcp: false) { side, _, _ in bare(side, 0) }.violations.contains { $0.contains("silent") })
+  }
+
   @Test("copies and disorder on the wire show where nothing mends them") func judges() {
     let doubled = FaultRun(FaultProgram([Fault(.duplication, start: .seconds(6), duration: .seconds(4), link: 0)]))
     #expect(doubled.run { side, _, _ in bare(side, 0) }.violations.contains { $0.contains("delivered twice") })

@@ -2,7 +2,7 @@ import CausewayBase
 import CausewayPaths
 import CausewayWire
 
-// What becomes of packets that are under way: acknowledged, lost and sent again, sent twice, given up.
+// What becomes of packets that are under way: acknowledged, lost and sent again, given up.
 //
 // A slot with a sequence number is in exactly one of these conditions: `copies > 0` (datagrams under way hold it), queued in `resends`,
 // or in `copies`/`redundant` (which count as copies). When the last hold goes it returns to the pool.
@@ -15,7 +15,7 @@ extension PeerLink {
       if token >= ControlToken.first { controlAcknowledged(token) } else { acknowledged(token) }
     }
     for token in engine.outcome.lost {
-      if token >= ControlToken.first { controlLost(token) } else { lost(token, at: now) }
+      if token >= ControlToken.first { controlLost(token) } else { lost(token, on: path, at: now) }
     }
     engine.outcome.removeAll()
   }
@@ -59,16 +59,20 @@ extension PeerLink {
     pool.give(slot)
   }
 
-  func lost(_ slot: PacketSlot, at now: Instant) {
+  private func lost(_ slot: PacketSlot, on path: BondPath, at now: Instant) {
     pool[slot].copies &-= 1
     if pool[slot].flags.contains(.fragmented) { pool[slot].flags.insert(.damaged) }
     let info = pool[slot]
-    guard info.copies == 0, !info.flags.contains(.queued) else { return }
+    guard !info.flags.contains(.queued) else { return }
+    guard info.copies == 0 else {
+      if isOvertakable(info, lostOn: path, at: now) { requeue(slot) }
+      return
+    }
     if info.flags.contains(.settled) { return pool.give(slot) }
     if engine.configuration.repairs { requeue(slot) } else { abandon(slot) }
   }
 
-  private func requeue(_ slot: PacketSlot) {
+  func requeue(_ slot: PacketSlot) {
     pool[slot].flags.insert(.queued)
     pool[slot].flags.remove(.damaged)
     resends.append(slot, pool)
@@ -115,7 +119,8 @@ extension PeerLink {
     guard !resends.isEmpty else { return nil }
     refreshViews(at: now)
     let head = pool[resends.head].length + overhead
-    guard let index = earliestIndex(byteCount: head, at: now) else {
+    // What has a copy under way may take its chance on a path that is silent.
+    guard let index = earliestIndex(byteCount: head, at: now, fearsSilence: pool[resends.head].copies == 0) else {
       // No path: what waits is given up in time.
       let limit = UInt64(engine.configuration.limits.repairDeadline.wholeNanoseconds)
       resendWait = Instant(nanoseconds: pool[resends.head].sentAt.nanoseconds &+ limit &+ 1)
@@ -170,15 +175,17 @@ extension PeerLink {
 
   /// The usable path on which so many bytes arrive first, its pace and queue included, though not its budget: a repair goes before
   /// everything else. Nil when no path is usable.
-  func earliestIndex(byteCount: Int, at now: Instant, except avoided: Int = -1) -> Int? {
+  func earliestIndex(byteCount: Int, at now: Instant, except avoided: Int = -1, fearsSilence: Bool = true) -> Int? {
     var best: Int?
     var bestTime = UInt64.max
+    let views = views
+    let scale = ArrivalScale(views.span)
     for index in views.indices where views[index].isUsable && index != avoided {
       let view = views[index]
       let wait = view.nextSend.nanoseconds(since: now)
       let service = UInt64(byteCount) &* 1_000_000_000 / max(view.capacity, 1)
-      var time = wait &+ service &+ view.smoothedRoundTrip / 2
-      if paths[index].sender.isSilent(at: now) { time &+= Self.silenceCost }
+      var time = wait &+ service &+ UInt64(scale.delay(view))
+      if fearsSilence, paths[index].sender.isSilent(at: now) { time &+= Self.silenceCost }
       if time < bestTime {
         bestTime = time
         best = index
@@ -189,124 +196,6 @@ extension PeerLink {
 
   /// So much later a packet counts as arriving on a path whose acknowledgements are overdue, in nanoseconds.
   static let silenceCost: UInt64 = 60_000_000
-
-  // MARK: Second copies
-
-  /// Whether another path is clearly faster than this one.
-  func isOutpaced(_ index: Int) -> Bool {
-    let own = views[index].smoothedRoundTrip
-    for view in views where view.isUsable && view.smoothedRoundTrip &+ view.smoothedRoundTrip / 4 &+ Self.alternationSlack < own {
-      return true
-    }
-    return false
-  }
-
-  static let copyByteLimit = 200
-  static let copyQueueLimit = 32
-
-  /// A small packet that is urgent, or alone in its flow, goes a second time when another path has nothing better to do.
-  @inline(__always) func considerCopy(_ slot: PacketSlot, isAlone: Bool, _ path: BondPath, _ now: Instant) {
-    let info = pool[slot]
-    guard info.flags.contains(.urgent) || isAlone, info.length <= Self.copyByteLimit, duplicates, views.count > 1 else { return }
-    planCopy(slot, path, now)
-  }
-
-  private func planCopy(_ slot: PacketSlot, _ path: BondPath, _ now: Instant) {
-    guard copies.count < Self.copyQueueLimit else { return }
-    let own = Int(pathIndex[Int(path.id.rawValue)])
-    guard let index = earliestIndex(byteCount: Self.copyByteLimit, at: now, except: own), views[index].isReady(at: now),
-      paths[index].datagramLimit >= datagramByteCount(pool[slot].length)
-    else { return }
-    pool[slot].copies &+= 1
-    copies.append((slot, paths[index].id))
-  }
-
-  func nextCopy(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
-    while let (slot, id) = copies.popLast() {
-      pool[slot].copies &-= 1  // the plan's hold; the datagram takes its own
-      guard let path = path(id), path.isUsable, let route = path.route, !pool[slot].flags.contains(.settled) else {
-        releaseIfUnheld(slot)
-        continue
-      }
-      let datagram = datagramByteCount(pool[slot].length)
-      unsafe seal(session, path, slot, to: output, isCopy: true, at: now)
-      statistics.copiesSent &+= 1
-      var run = self.run(path, route, datagram)
-      run.trafficClass = outerTrafficClass(pool[slot])
-      finish(run, path, at: now)
-      return run
-    }
-    return nil
-  }
-
-  func releaseIfUnheld(_ slot: PacketSlot) {
-    let info = pool[slot]
-    guard info.copies == 0, !info.flags.contains(.queued) else { return }
-    if info.flags.contains(.settled) { pool.give(slot) } else { requeue(slot) }
-  }
-
-  // MARK: Redundant
-
-  static let redundantRunLimit = 16
-
-  /// Takes the packets of the next run that every path of `mask` is to carry.
-  func takeRedundant(_ mask: UInt64, at now: Instant) {
-    guard redundant.isEmpty else { return }
-    while redundant.count < Self.redundantRunLimit, let slot = takePacket(at: now) {
-      number(slot)
-      pool[slot].copies &+= 1  // held by the list
-      redundant.append(slot)
-    }
-    redundantPaths = redundant.isEmpty ? 0 : mask
-    redundantNext = 0
-  }
-
-  /// One path's copy of the run, or of as much of it as has one length.
-  func nextRedundantRun(_ session: Session, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int, _ now: Instant) -> OutgoingRun? {
-    while redundantPaths != 0 {
-      let index = redundantPaths.trailingZeroBitCount
-      guard index < paths.count, let route = paths[index].route, redundantNext < redundant.count else {
-        redundantPaths &= redundantPaths - 1
-        redundantNext = 0
-        continue
-      }
-      let path = paths[index]
-      var run = self.run(path, route, 0)
-      run.datagramCount = 0
-      while redundantNext < redundant.count {
-        let slot = redundant[redundantNext]
-        let datagram = datagramByteCount(pool[slot].length)
-        if datagram > path.datagramLimit {
-          if run.datagramCount > 0 { break }
-          redundantNext += 1
-          if let fragments = unsafe fillFragments(session, path, route, slot, output, capacity, now) { return fragments }
-          continue
-        }
-        if run.datagramCount == 0 {
-          run.segmentByteCount = datagram
-          run.trafficClass = outerTrafficClass(pool[slot])
-        } else if datagram > run.segmentByteCount || run.byteCount + datagram > capacity {
-          break
-        }
-        unsafe seal(session, path, slot, to: output + run.byteCount, isCopy: true, at: now)
-        redundantNext += 1
-        run.byteCount += datagram
-        run.datagramCount += 1
-        if datagram < run.segmentByteCount { break }
-      }
-      if run.datagramCount > 0 {
-        statistics.copiesSent &+= UInt64(run.datagramCount)
-        finish(run, path, at: now)
-        return run
-      }
-    }
-    for slot in redundant {
-      pool[slot].copies &-= 1
-      releaseIfUnheld(slot)
-    }
-    redundant.removeAll(keepingCapacity: true)
-    return nil
-  }
 }
 
 /// Tokens of control packets, above every slot number.

@@ -87,13 +87,19 @@ package struct FaultProgram: Sendable, CustomStringConvertible {
   /// How long a ping may be silent while a link stays whole. That a path is dead shows when its acknowledgements are later than its round
   /// trip usually lets them be; so one that dies while a link's round trip is 600 ms is given half as much again, and so is one that dies
   /// within `stepMemory` of that: what an idle path takes is seen when its probe of each second comes back, and believed when those of
-  /// the next half second say the same.
-  func longestSilence(_ usual: Duration) -> Duration {
+  /// the next half second say the same. A flow that moves to such a link on purpose hears nothing for that link's round trip.
+  /// - Parameter ignoresDelay: Whether the scheduler gives packets to links by share or preference, however long they take.
+  func longestSilence(_ usual: Duration, ignoresDelay: Bool) -> Duration {
+    let stepped = faults.contains { $0.kind == .delayStep }
+    let usual = ignoresDelay && stepped ? max(usual, Fault.steppedDelay * 2 + Self.moveSlack) : usual
     let isRemembered = faults.contains { step in
       step.kind == .delayStep && faults.contains { $0.isOutage && $0.start >= step.start && $0.start <= step.end + Self.stepMemory }
     }
     return isRemembered ? max(usual, Fault.steppedDelay * 3) : usual
   }
+
+  /// What a move to a slower link adds to its round trip: the time between two requests, jitter, and a packet or two before it.
+  static let moveSlack = Duration.milliseconds(50)
 
   /// A second to the next probe, its round trip of 600 ms where it left before the step ended, and three more probes.
   static let stepMemory = Duration.milliseconds(2500)

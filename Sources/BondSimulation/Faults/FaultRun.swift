@@ -24,6 +24,8 @@ package struct FaultRun {
 
   package let program: FaultProgram
   package var bounds = Bounds()
+  /// Whether the scheduler judged here gives packets to links by share or preference, however long they take.
+  package var ignoresDelay = false
 
   package init(_ program: FaultProgram) { self.program = program }
 
@@ -74,7 +76,7 @@ package struct FaultRun {
       if Double(answered) < bounds.answeredShare * Double(late.count) {
         verdict.violations.append("\(name): \(answered) of \(late.count) answered after all was well again")
       }
-      if program.leavesOneLink && flow.longestGap > program.longestSilence(bounds.longestGap) {
+      if program.leavesOneLink && flow.longestGap > program.longestSilence(bounds.longestGap, ignoresDelay: ignoresDelay) {
         verdict.violations.append("\(name): silent for \(SimulationReport.text(flow.longestGap.inSeconds, 3)) s with a whole link left")
       }
     }

@@ -18,7 +18,9 @@ package struct FaultSweep {
   package static func verdict(
     _ program: FaultProgram, tcp: Bool = true, scheduler: String, bond: @escaping BondFactory
   ) -> FaultRun.Verdict {
-    FaultRun(program).run(tcp: tcp) { side, incarnation, now in
+    var run = FaultRun(program)
+    run.ignoresDelay = scheduler == "cfs" || scheduler == "backup"
+    return run.run(tcp: tcp) { side, incarnation, now in
       var setting = BondSetting(
         side: side, scheduler: scheduler, links: Array(program.links.indices), seed: program.seed &* 4 &+ UInt64(side.rawValue),
         incarnation: incarnation, now: now, linkNames: program.links.map(\.name))

@@ -2,11 +2,11 @@ import CausewayBase
 
 /// When a packet would arrive by each path, on one scale: one-way delays of a peer's paths share their unknown offset, so the scale is
 /// set by the path with the least of them, whose delay is taken to be half its round trip.
-struct ArrivalScale {
+public struct ArrivalScale {
   /// Subtract it from a path's one-way delay.
   private let offset: Int64
 
-  init(_ paths: borrowing Span<PathView>) {
+  public init(_ paths: borrowing Span<PathView>) {
     var least = Int64.max
     var offset: Int64 = 0
     for index in 0..<paths.count where paths[index].isUsable && paths[index].hasOneWayDelay && paths[index].oneWayDelay < least {
@@ -17,7 +17,7 @@ struct ArrivalScale {
   }
 
   /// Nanoseconds that a packet takes once it is sent, queues on the way included.
-  @inline(__always) func delay(_ path: PathView) -> Double {
+  @inline(__always) public func delay(_ path: PathView) -> Double {
     path.hasOneWayDelay ? Double(max(0, path.oneWayDelay &- offset)) : Double(path.smoothedRoundTrip / 2)
   }
 

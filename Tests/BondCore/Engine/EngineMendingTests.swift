@@ -37,6 +37,33 @@ import Testing
     network.expectNothingKept()
   }
 
+  @Test("a small packet lost on the fast path is sent again there, before its copy arrives by the slow one")
+  func overtakenCopies() {
+    let network = EngineNetwork(.init(duplicates: true))
+    network.links[0].delay = .milliseconds(2)
+    network.links[1].delay = .milliseconds(80)
+    network.open()
+    var sent = 0
+    network.loses = { flight in
+      guard flight.isData, flight.toServer, flight.link == 0 else { return false }
+      sent += 1
+      return sent % 10 == 5
+    }
+    let start = network.now
+    for number in 0..<100 {
+      network.offer(to: network.client, number: number, byteCount: 80, port: 53)
+      network.run(for: .milliseconds(20))
+    }
+    let gap = network.longestGap(at: network.server, since: start)
+    network.loses = { _ in false }
+    network.run(for: .seconds(1))
+    #expect(network.complaint(at: network.server, of: 100) == nil)
+    let resent = network.client.statistics.resentPackets
+    #expect(8...12 ~= resent, "\(resent) resends for 10 losses")
+    #expect(gap <= .milliseconds(60), "20 ms to the next packet and 40 at most to find a loss")
+    network.expectNothingKept()
+  }
+
   @Test("redundant: every packet on every path, so a path that dies is not even noticed")
   func redundant() {
     let network = EngineNetwork(.init(links: 3, scheduler: .redundant))
