@@ -10,6 +10,25 @@ import unittest
 from support import Pair, causeway, program, start
 
 
+class Turns(Pair):
+    async def test_a_task_whose_messages_are_always_there_leaves_others_their_turn(self):
+        turns = 0
+
+        async def count():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(count())
+        for number in range(2000):
+            received = self.server.recv(bytearray(1), number)
+            await self.client.send(b"x", number)
+            self.assertEqual(await received, (number, 1))
+        other.cancel()
+        self.assertGreaterEqual(turns, 2000 // 64)
+
+
 class Callbacks(Pair):
     async def test_callbacks_run_on_one_thread(self):
         told, over = [], threading.Event()

@@ -3,6 +3,7 @@
 
 static PyTypeObject *future_type, *handle_type;
 static PyObject *base_cancel, *no_arguments;
+static unaryfunc base_await;
 static Py_ssize_t place; /* of the operation's address in a future: behind what asyncio keeps there */
 
 typedef struct handle_object {
@@ -82,6 +83,13 @@ static PyObject *cancel(PyObject *self, PyObject *args, PyObject *keywords) {
   return answer;
 }
 
+/* What is done by now comes without a turn of the loop. */
+static PyObject *await(PyObject *self) {
+  operation **place = slot_of(self);
+  if (*place && (*place)->loop) loop_look((*place)->loop, place);
+  return base_await(self);
+}
+
 static PyMethodDef future_methods[] = {
     {"cancel", (PyCFunction)(void (*)(void))cancel, METH_VARARGS | METH_KEYWORDS,
      "Ends the operation. It is cancelled when its buffer is out of use, mostly at once. False: it has just ended."},
@@ -119,7 +127,9 @@ int future_start(PyObject *module) {
   no_arguments = PyTuple_New(0);
   if (!size || !base_cancel || !no_arguments) goto end;
   place = (PyLong_AsSsize_t(size) + (Py_ssize_t)sizeof(void *) - 1) & ~((Py_ssize_t)sizeof(void *) - 1);
-  PyType_Slot slots[] = {{Py_tp_methods, future_methods}, {Py_tp_doc, "The future of an operation."}, {0, NULL}};
+  base_await = (unaryfunc)PyType_GetSlot((PyTypeObject *)base, Py_am_await);
+  if (!base_await) goto end;
+  PyType_Slot slots[] = {{Py_tp_methods, future_methods}, {Py_am_await, await}, {Py_tp_doc, "The future of an operation."}, {0, NULL}};
   PyType_Spec spec = {"causeway.OperationFuture", (int)(place + (Py_ssize_t)sizeof(operation *)), 0, Py_TPFLAGS_DEFAULT, slots};
   PyObject *bases = PyTuple_New(1);
   if (!bases) goto end;

@@ -3,12 +3,16 @@
  * While operations are in flight the loop is asked to come back at once (call_soon) and each time looks for completions itself, driving
  * the engine without the GIL for some microseconds: a loop that sleeps is woken 50 us late or more. After SPIN_NS without any, the queue's
  * descriptor wakes it. A loop whose spins are in vain gives them up for a while, and one that has a single core never spins.
+ *
+ * An `await` looks in the same way before it suspends its task, as a turn of the loop costs several microseconds; not for longer than
+ * TURN_NS, nor more than MAX_AT_ONCE times, after the loop's last turn: others want theirs.
  */
 #include "native.h"
 
 #include <sched.h>
 
-enum { BATCH = 64, SPIN_NS = 250000, SLICE_NS = 10000, NEAR_NS = 400000, ABSENCE_NS = 500000, MAX_AT_ONCE = 64, VAIN_LIMIT = 4, SKIP_LIMIT = 16 };
+enum { BATCH = 64, SPIN_NS = 250000, SLICE_NS = 10000, NEAR_NS = 400000, ABSENCE_NS = 500000, MAX_AT_ONCE = 64 };
+enum { VAIN_LIMIT = 4, SKIP_LIMIT = 16, TURN_NS = 100000 };
 
 static PyTypeObject *loop_type;
 static PyObject *get_running_loop;
@@ -57,13 +61,51 @@ static void tell_deferred(loop_object *loop) {
   Py_DECREF(deferred);
 }
 
+/* The loop calls. Returns the time. */
+static uint64_t turned(loop_object *loop) {
+  loop->at_once = 0;
+  loop->thread = PyThread_get_thread_ident();
+  return loop->turned_at = now_ns();
+}
+
+void loop_look(loop_object *loop, operation **place) {
+  if (is_forked || loop->is_closed || loop->is_looking || loop->vain >= VAIN_LIMIT || loop->at_once >= MAX_AT_ONCE) return;
+  if ((*place)->state != IN_FLIGHT || loop->thread != PyThread_get_thread_ident() || !has_cores()) return;
+  uint64_t began = now_ns(), now = began;
+  if (began - loop->turned_at > TURN_NS) return;
+  if (loop->vain_looks >= VAIN_LIMIT && ++loop->vain_looks % SKIP_LIMIT) return;
+  cwm_completion completions[BATCH];
+  cwm_queue *queue = loop->queue;
+  Py_INCREF((PyObject *)loop);
+  loop->is_looking = true;
+  do {
+    int64_t count;
+    Py_BEGIN_ALLOW_THREADS;
+    count = cwm_queue_wait(queue, completions, BATCH, SLICE_NS - (now - began), NULL);
+    Py_END_ALLOW_THREADS;
+    if (count > 0) operations_end(completions, (size_t)count);
+    now = now_ns();
+  } while (*place && now - began < SLICE_NS);
+  loop->is_looking = false;
+  if (!loop->is_ticking) take(loop, true);
+  loop->at_once++;
+  if (now - began > ABSENCE_NS) loop->vain = VAIN_LIMIT;
+  if (*place) {
+    loop->vain_looks++;
+  } else {
+    loop->vain_looks = 0;
+    loop->spin_start = now;
+  }
+  Py_DECREF((PyObject *)loop);
+}
+
 /* Called by the event loop, once for each tick_soon. */
 static PyObject *tick(PyObject *self, PyObject *unused) {
   (void)unused;
   loop_object *loop = (loop_object *)self;
   loop->is_ticking = false;
-  loop->at_once = 0;
   if (is_forked) Py_RETURN_NONE;
+  uint64_t began = turned(loop);
   if (loop->deferred) tell_deferred(loop);
   if (!loop->in_flight) {
     take(loop, true);
@@ -72,11 +114,10 @@ static PyObject *tick(PyObject *self, PyObject *unused) {
   cwm_completion completions[BATCH];
   cwm_queue *queue = loop->queue;
   int64_t count;
-  uint64_t began = now_ns();
   Py_BEGIN_ALLOW_THREADS;
   count = cwm_queue_wait(queue, completions, BATCH, SLICE_NS, NULL);
   Py_END_ALLOW_THREADS;
-  uint64_t now = now_ns();
+  uint64_t now = loop->turned_at = now_ns();
   if (now - began > ABSENCE_NS) loop->vain = VAIN_LIMIT; /* pushed off the core: somebody else needs it */
   if (count > 0) {
     operations_end(completions, (size_t)count);
@@ -98,7 +139,7 @@ static PyObject *readable(PyObject *self, PyObject *unused) {
   (void)unused;
   loop_object *loop = (loop_object *)self;
   if (is_forked) Py_RETURN_NONE;
-  if (now_ns() - loop->spin_start < NEAR_NS && loop->vain) loop->vain--;
+  if (turned(loop) - loop->spin_start < NEAR_NS && loop->vain) loop->vain--;
   take(loop, true);
   Py_RETURN_NONE;
 }

@@ -182,6 +182,10 @@ struct loop_object {
   bool is_ticking, is_closed;
   uint64_t spin_start;
   unsigned vain, skipped; /* spins that ended without a completion, and those not tried since */
+  uint64_t turned_at;     /* when it last called us */
+  unsigned long thread;   /* that runs it */
+  unsigned vain_looks;    /* of awaits, in a row */
+  bool is_looking;
 };
 int loop_start(PyObject *module);
 /* The completions of `loop`, NULL: the running one. Borrowed, or NULL with an error. */
@@ -189,6 +193,8 @@ loop_object *loop_of(engine_object *engine, PyObject *loop);
 void loop_begin(loop_object *loop, operation *operation);
 void loop_end(operation *operation);
 void loop_take(loop_object *loop);
+/* Somebody awaits `*place`, which becomes NULL at its end: looks for that for a moment, so that the loop need not turn. */
+void loop_look(loop_object *loop, operation **place);
 /* Whether the loop shall turn before it hears of one more end. */
 bool loop_defers(loop_object *loop);
 void loop_defer(loop_object *loop, PyObject *future, PyObject *value);
