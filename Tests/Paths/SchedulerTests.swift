@@ -124,6 +124,21 @@ import Testing
     #expect(scheduler.pick(paths.span, Demand(byteCount: 1468), at: now) == .paths(0b101))
   }
 
+  @Test func `redundant sends what is urgent on full paths too, but not on overdrawn ones`() {
+    var scheduler = AnyScheduler(.redundant)
+    var paths = [path(50, 20), path(10, 50), path(100, 1)]
+    let urgent = Demand(byteCount: 100, isUrgent: true)
+    paths[0].roomByteCount = 0
+    paths[1].nextSend = now + .milliseconds(4)
+    #expect(scheduler.pick(paths.span, urgent, at: now) == .paths(0b111))
+    paths[1].nextSend = now + .milliseconds(5)
+    #expect(scheduler.pick(paths.span, urgent, at: now) == .paths(0b101))
+    for index in paths.indices { paths[index].nextSend = now + .milliseconds(6 + index) }
+    #expect(scheduler.pick(paths.span, urgent, at: now) == .wait(now + .milliseconds(2)))
+    for index in paths.indices { paths[index].isUsable = false }
+    #expect(scheduler.pick(paths.span, urgent, at: now) == .none)
+  }
+
   @Test func `auto sends urgent packets the fastest way and spreads bulk`() {
     var scheduler = AnyScheduler(.auto)
     let paths = [path(10, 100), path(10, 10)]

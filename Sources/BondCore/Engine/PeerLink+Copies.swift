@@ -80,9 +80,9 @@ extension PeerLink {
   static let redundantRunLimit = 16
 
   /// Takes the packets of the next run that every path of `mask` is to carry.
-  func takeRedundant(_ mask: UInt64, at now: Instant) {
+  func takeRedundant(_ mask: UInt64, limit: Int, at now: Instant) {
     guard redundant.isEmpty else { return }
-    while redundant.count < Self.redundantRunLimit, let slot = takePacket(at: now) {
+    while redundant.count < limit, let slot = takePacket(at: now) {
       number(slot)
       pool[slot].copies &+= 1  // held by the list
       redundant.append(slot)

@@ -161,7 +161,7 @@ extension PeerLink {
       scheduler.sent(run.byteCount, on: index, views.span)
       return run
     case .paths(let mask):
-      takeRedundant(mask, at: now)
+      takeRedundant(mask, limit: demand.isUrgent ? 1 : Self.redundantRunLimit, at: now)
       return unsafe nextRedundantRun(session, output, capacity, now)
     case .wait(let until):
       // A scheduler may wait for its best path while another is idle.
