@@ -9,7 +9,8 @@ public struct RedundantScheduler: Scheduler {
     var set: UInt64 = 0
     if demand.isUrgent {
       // On every path that isn't overdrawn, full ones too: what goes only where there is room comes late where that is the slowest.
-      for index in 0..<min(paths.count, 64) where paths[index].isUsable && paths[index].nextSend.nanoseconds(since: now) <= urgentOverdraft {
+      for index in 0..<min(paths.count, 64) where paths[index].isUsable && paths[index].nextSend.nanoseconds(since: now) <= urgentOverdraft
+      {
         set |= 1 &<< UInt64(index)
       }
       return set == 0 ? urgentTurn(paths, demand, at: now) : .paths(set)
