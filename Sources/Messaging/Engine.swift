@@ -34,8 +34,6 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   public let options: Options
   let driver: Driver
   let library: UCXLibrary
-  /// The worker's address, as peers get it.
-  let workerAddress: [UInt8]
   let registry: Registry
   private let forkDepth: UInt32
   private let thread: Thread?
@@ -57,15 +55,11 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
       limits.minimumGrant = options.minimumGrant
       limits.maximumGrant = options.maximumGrant
       let driver = unsafe Driver(
-        loop: loop, library: library, context: context, worker: worker, efd: efd, limits: limits, seed: .random(in: 0 ... .max),
-        mode: options.progress)
+        loop: loop, library: library, context: context, worker: worker, name: options.name, limits: limits,
+        seed: .random(in: 0 ... .max), mode: options.progress)
       self.driver = driver
       registry = Registry(driver)
-      workerAddress = try unsafe Self.address(library, worker)
-      let handlerStatus = unsafe cucx_set_handler(
-        library.table, worker, Driver.messageID, onMessage, Unmanaged.passUnretained(driver).toOpaque())
-      if handlerStatus != 0 { throw SystemError(EINVAL, "ucp_worker_set_am_recv_handler") }
-      try driver.start()
+      try driver.start(efd)
       if options.progress == .manual {
         thread = nil
       } else {
@@ -151,16 +145,6 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
       throw MessagingError(.ucxFailed, "cannot make a UCX worker", cause: library.text(of: made))
     }
     return unsafe (context, worker, efd)
-  }
-
-  private static func address(_ library: UCXLibrary, _ worker: ucp_worker_h) throws(SystemError) -> [UInt8] {
-    var bytes: UnsafeRawPointer?
-    var count = 0
-    guard unsafe cucx_worker_address(library.table, worker, &bytes, &count) == 0, let address = unsafe bytes else {
-      throw SystemError(ENOMEM, "ucp_worker_query")
-    }
-    defer { unsafe cucx_address_release(library.table, worker, address) }
-    return unsafe [UInt8](UnsafeRawBufferPointer(start: address, count: count))
   }
 
   // MARK: The executor

@@ -266,6 +266,16 @@ extension Driver {
     return outcome
   }
 
+  /// Moves a message that is in UCX's memory to our own, before the worker ends.
+  func keep(_ slot: UnsafeMutablePointer<MessageSlot>) {
+    guard case .held(let data) = unsafe slot.pointee.data else { return }
+    // SAFETY: as in `store`: held messages are beyond the pool's limit.
+    let copy = UnsafeMutableRawPointer.allocate(byteCount: unsafe slot.pointee.length, alignment: 64)
+    unsafe copy.copyMemory(from: data, byteCount: slot.pointee.length)
+    unsafe cucx_am_release(table, worker, data)
+    unsafe slot.pointee.data = .copied(copy)
+  }
+
   private func free(_ memory: UnsafeMutableRawPointer, _ length: Int) {
     if length <= BlockPool.limit { unsafe work.pointee.blocks.give(memory, length) } else { unsafe memory.deallocate() }
   }

@@ -22,8 +22,11 @@ internal import Synchronization
   let loop: EventLoop
   let table: UnsafePointer<cucx_library>
   let context: ucp_context_h
-  let worker: ucp_worker_h
-  let efd: CInt
+  /// What the worker is called.
+  let name: String
+  /// Of the worker that there is now (Driver+Renewal). A pointer, as a field of a class is checked for exclusive access at each look.
+  let workerPlace: UnsafeMutablePointer<ucp_worker_h>
+  @inline(__always) var worker: ucp_worker_h { unsafe workerPlace.pointee }
   /// Longest payload that goes in one piece with its header.
   let eagerLimit: Int
   let core: UnsafeMutablePointer<MessagingCore>
@@ -78,27 +81,33 @@ internal import Synchronization
     var roomWaiters: [UnsafeContinuation<Void, Never>] = unsafe []
     var dropped: [UInt64] = [UInt64](repeating: 0, count: 256)
     var safetyWakes: UInt64 = 0
+    var queueWatch = QueueWatch()
+    /// The worker's address, as peers get it, and how many workers there were before.
+    var workerAddress: [UInt8] = []
+    var renewals: UInt32 = 0
     var isShutDown = false
   }
 
-  private var efdRegistration: EventLoop.Registration?
+  var efdRegistration: EventLoop.Registration?
   private var deadlineTimer: LoopTimer?
   private var safetyTimer: LoopTimer?
-  private let efdHandler = Quiet()
-  private final class Quiet: EventHandler { func handle(_ readiness: Readiness) {} }
+  var queueTimer: LoopTimer?
+  let efdHandler = Quiet()
+  final class Quiet: EventHandler { func handle(_ readiness: Readiness) {} }
 
   init(
-    loop: EventLoop, library: UCXLibrary, context: ucp_context_h, worker: ucp_worker_h, efd: CInt, limits: MessagingLimits, seed: UInt64,
-    mode: ProgressMode
+    loop: EventLoop, library: UCXLibrary, context: ucp_context_h, worker: ucp_worker_h, name: String, limits: MessagingLimits,
+    seed: UInt64, mode: ProgressMode
   ) {
     self.loop = loop
     unsafe table = library.table
     unsafe self.context = context
-    unsafe self.worker = worker
-    self.efd = efd
+    self.name = name
     let header = unsafe cucx_worker_max_header(library.table, worker)
     eagerLimit = min(8192, max(64, header)) - MessageHeader.byteCount
-    // SAFETY: both live as long as the driver.
+    // SAFETY: all three live as long as the driver.
+    unsafe workerPlace = .allocate(capacity: 1)
+    unsafe workerPlace.initialize(to: worker)
     unsafe core = .allocate(capacity: 1)
     unsafe core.initialize(to: MessagingCore(limits: limits, seed: seed))
     unsafe work = .allocate(capacity: 1)
@@ -112,10 +121,13 @@ internal import Synchronization
     unsafe core.deallocate()
     unsafe work.deinitialize(count: 1)
     unsafe work.deallocate()
+    unsafe workerPlace.deallocate()
   }
 
   /// On the loop's thread, or before it runs.
-  func start() throws(SystemError) {
+  /// - Parameter efd: The worker's descriptor.
+  func start(_ efd: CInt) throws(SystemError) {
+    unsafe work.pointee.workerAddress = try prepare(worker)
     // By edges: a worker that others drive is not armed, and its descriptor stays readable meanwhile.
     efdRegistration = try loop.register(efd, efdHandler)
     deadlineTimer = LoopTimer(loop) { [unowned self] now in unsafe core.pointee.advance(to: now) }
@@ -133,6 +145,7 @@ internal import Synchronization
     efdRegistration = nil
     deadlineTimer = nil
     safetyTimer = nil
+    queueTimer = nil
     finishClosing(atMost: 200_000_000)
     // SAFETY: nobody calls UCX with them again: `isShutDown` is looked at by every turn and submission.
     unsafe table.pointee.worker_destroy(worker)
