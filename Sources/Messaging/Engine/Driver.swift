@@ -81,6 +81,8 @@ internal import Synchronization
     var roomWaiters: [UnsafeContinuation<Void, Never>] = unsafe []
     var dropped: [UInt64] = [UInt64](repeating: 0, count: 256)
     var safetyWakes: UInt64 = 0
+    /// The timers end the next sleep as early as a lease asks for.
+    var isSetForLease = false
     var queueWatch = QueueWatch()
     /// The worker's address, as peers get it, and how many workers there were before.
     var workerAddress: [UInt8] = []
@@ -238,6 +240,7 @@ internal import Synchronization
       rounds += 1
     } while rounds < 64 && !isShutDown && (unsafe isBusy || cucx_arm(table, worker) != 0)
     isParked.store(true, ordering: .sequentiallyConsistent)
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
     if !submissions.isEmpty { loop.interrupt() }
     release()
   }
@@ -314,7 +317,9 @@ internal import Synchronization
     } else {
       deadlineTimer?.cancel()
     }
-    let longest = isDrivenByOthers ? Self.lease : Self.longestSleep
+    let isLease = isDrivenByOthers
+    unsafe work.pointee.isSetForLease = isLease
+    let longest = isLease ? Self.lease : Self.longestSleep
     safetyTimer?.set(after: longest)
     sleepsUntil.store(min(deadline.nanoseconds, (Instant(nanoseconds: cucx_boot_ns()) + longest).nanoseconds), ordering: .relaxed)
   }
@@ -333,9 +338,12 @@ internal import Synchronization
         return false
       }
     }
-    sleepsOnLease.store(isOnLease, ordering: .sequentiallyConsistent)
-    isParked.store(true, ordering: .sequentiallyConsistent)
+    // The timers were set for a longer sleep than a lease is.
+    if unsafe isOnLease && !work.pointee.isSetForLease { return false }
+    sleepsOnLease.store(isOnLease, ordering: .relaxed)
+    isParked.store(true, ordering: .relaxed)
     // Whoever hands something over, or stops driving, looks at the flags after that; we look at theirs after setting ours.
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
     if !submissions.isEmpty || (isOnLease && !isDrivenByOthers) {
       isParked.store(false, ordering: .relaxed)
       return false
