@@ -139,7 +139,7 @@ extension Driver {
   }
 
   @inline(never) private func allocate(_ slot: UnsafeMutablePointer<ReceiveSlot>, _ count: Int) -> Bool {
-    guard let buffer = MessageBuffer(trying: count) else { return false }
+    guard let buffer = MessageBuffer(unwritten: count) else { return false }
     unsafe slot.pointee.keeper = buffer
     unsafe slot.pointee.base = buffer.base
     return true
