@@ -46,7 +46,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
     forkDepth = cucx_fork_depth()
     // Each connection takes descriptors. What the process may have anyway is allowed at once; where it can't be, less is left.
     _ = try? ProcessLimits.raiseDescriptorLimit()
-    let (context, worker, efd) = try unsafe Self.openWorker(library, options)
+    let (context, worker, efd, sharesMemory) = try unsafe Self.openWorker(library, options)
     do throws(SystemError) {
       let loop = try EventLoop()
       var limits = MessagingLimits()
@@ -59,6 +59,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
         seed: .random(in: 0 ... .max), mode: options.progress)
       self.driver = driver
       registry = Registry(driver)
+      driver.sharesMemory = sharesMemory
       try driver.start(efd)
       if options.progress == .manual {
         thread = nil
@@ -100,7 +101,9 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
 
   // MARK: UCX
 
-  private static func openWorker(_ library: UCXLibrary, _ options: Options) throws(MessagingError) -> (ucp_context_h, ucp_worker_h, CInt) {
+  private static func openWorker(_ library: UCXLibrary, _ options: Options) throws(MessagingError)
+    -> (ucp_context_h, ucp_worker_h, CInt, sharesMemory: Bool)
+  {
     // Without it UCX takes no shared memory for peers whose death it must notice. Without shared memory it warns of it.
     var settings = options.settings
     let wanted = settings.last { $0.name == "TLS" }?.value ?? UCXLibrary.environment("UCX_TLS") ?? "all"
@@ -144,7 +147,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
       unsafe library.table.pointee.cleanup(context)
       throw MessagingError(.ucxFailed, "cannot make a UCX worker", cause: library.text(of: made))
     }
-    return unsafe (context, worker, efd)
+    return unsafe (context, worker, efd, isShared)
   }
 
   // MARK: The executor

@@ -12,9 +12,11 @@ internal import Glibc
   /// message is waited for.
   static let patience = 5
   static let probeLooks = 20
-  static let probeTime: UInt64 = 500_000_000
+  static let probeTime: UInt64 = 1_000_000_000
 
   var looks = 0
+  /// Somebody else died meanwhile.
+  var isAskedAgain = false
   var hasArrived = false
   var sentAt: UInt64 = 0
   /// Ourselves, while the message is under way.
@@ -32,8 +34,11 @@ extension Driver {
 
   /// A peer is gone. On the loop's thread.
   func watchQueue() {
-    guard !isShutDown else { return }
-    endProbe()
+    guard sharesMemory, !isShutDown else { return }
+    if queueTimer?.isArmed == true {
+      unsafe work.pointee.queueWatch.isAskedAgain = true
+      return
+    }
     unsafe work.pointee.queueWatch = QueueWatch()
     if queueTimer == nil { queueTimer = LoopTimer(loop) { [unowned self] _ in lookAtQueue() } }
     queueTimer?.set(after: QueueWatch.interval)
@@ -45,13 +50,18 @@ extension Driver {
     unsafe work.pointee.queueWatch.looks += 1
     let watch = unsafe work.pointee.queueWatch
     // A worker that may sleep has read all there is.
-    if unsafe watch.hasArrived || cucx_arm(table, worker) == 0 { return endProbe() }
+    if unsafe watch.hasArrived || cucx_arm(table, worker) == 0 {
+      endProbe()
+      if watch.isAskedAgain { watchQueue() }
+      return
+    }
     if watch.looks == QueueWatch.patience {
       sendProbe()
     } else if watch.looks >= QueueWatch.patience + QueueWatch.probeLooks && now() &- watch.sentAt >= QueueWatch.probeTime {
+      let wasSent = unsafe watch.endpoint != nil
       endProbe()
-      if renewWorker() { return }
-      unsafe work.pointee.queueWatch.looks = 0
+      if wasSent && renewWorker() { return }
+      unsafe work.pointee.queueWatch = QueueWatch()
     }
     queueTimer?.set(after: QueueWatch.interval)
   }
@@ -66,14 +76,16 @@ extension Driver {
     guard status == 0, let endpoint = unsafe endpoint else { return }
     unsafe work.pointee.queueWatch.endpoint = endpoint
     // SAFETY: an empty message; its request is given back by the callback.
-    unsafe _ = cucx_am_send(table, endpoint, Self.probeID, nil, 0, nil, 0, 0, onProbeSent, UnsafeMutableRawPointer(mutating: table))
+    let argument = unsafe Unmanaged.passUnretained(self).toOpaque()
+    if unsafe cucx_am_send(table, endpoint, Self.probeID, nil, 0, nil, 0, 0, onProbeSent, argument) < 0 { endProbe() }
   }
 
-  private func endProbe() {
+  func endProbe() {
     guard let endpoint = unsafe work.pointee.queueWatch.endpoint else { return }
     unsafe work.pointee.queueWatch.endpoint = nil
+    let argument = unsafe Unmanaged.passUnretained(self).toOpaque()
     var request: UnsafeMutableRawPointer?
-    unsafe _ = cucx_endpoint_close(table, endpoint, 1, onProbeSent, UnsafeMutableRawPointer(mutating: table), &request)
+    if unsafe cucx_endpoint_close(table, endpoint, 1, onProbeClosed, argument, &request) == 1 { unsafe work.pointee.closing += 1 }
   }
 
   /// What a new worker needs before anybody sends to it. Returns its address.
@@ -142,8 +154,9 @@ extension Driver {
   }
 }
 
+// SAFETY of the callbacks: `argument` is the driver, which outlives its workers.
+
 private let onProbe: ucp_am_recv_callback_t = { argument, _, _, _, _, _ in
-  // SAFETY: the driver outlives its workers.
   unsafe Unmanaged<Driver>.fromOpaque(argument!)._withUnsafeGuaranteedRef { unsafe $0.work.pointee.queueWatch.hasArrived = true }
   return UCS_OK
 }
@@ -151,6 +164,12 @@ private let onProbe: ucp_am_recv_callback_t = { argument, _, _, _, _, _ in
 private let onProbeError: ucp_err_handler_cb_t = { _, _, _ in }
 
 private let onProbeSent: ucp_send_nbx_callback_t = { request, _, argument in
-  // SAFETY: the table of a library, which is never unloaded.
-  unsafe cucx_request_free(argument!.assumingMemoryBound(to: cucx_library.self), request)
+  unsafe Unmanaged<Driver>.fromOpaque(argument!)._withUnsafeGuaranteedRef { unsafe cucx_request_free($0.table, request) }
+}
+
+private let onProbeClosed: ucp_send_nbx_callback_t = { request, _, argument in
+  unsafe Unmanaged<Driver>.fromOpaque(argument!)._withUnsafeGuaranteedRef { driver in
+    unsafe cucx_request_free(driver.table, request)
+    unsafe driver.work.pointee.closing -= 1
+  }
 }

@@ -94,6 +94,8 @@ internal import Synchronization
   private var deadlineTimer: LoopTimer?
   private var safetyTimer: LoopTimer?
   var queueTimer: LoopTimer?
+  /// Peers of this host may write into our memory.
+  var sharesMemory = true
   let efdHandler = Quiet()
   final class Quiet: EventHandler { func handle(_ readiness: Readiness) {} }
 
@@ -148,6 +150,7 @@ internal import Synchronization
     deadlineTimer = nil
     safetyTimer = nil
     queueTimer = nil
+    endProbe()
     finishClosing(atMost: 200_000_000)
     // SAFETY: nobody calls UCX with them again: `isShutDown` is looked at by every turn and submission.
     unsafe table.pointee.worker_destroy(worker)
