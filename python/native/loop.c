@@ -36,7 +36,9 @@ static size_t take(loop_object *loop, bool arms) {
   return total;
 }
 
-void loop_take(loop_object *loop) { take(loop, !loop->is_ticking); }
+void loop_take(loop_object *loop) {
+  if (!loop->is_taking) take(loop, !loop->is_ticking);
+}
 
 static void tick_soon(loop_object *loop) {
   if (loop->is_ticking || loop->is_closed) return;
@@ -73,9 +75,11 @@ static PyObject *tick(PyObject *self, PyObject *unused) {
   cwm_queue *queue = loop->queue;
   int64_t count;
   uint64_t began = now_ns();
+  loop->is_taking = true;
   Py_BEGIN_ALLOW_THREADS;
   count = cwm_queue_wait(queue, completions, BATCH, SLICE_NS, NULL);
   Py_END_ALLOW_THREADS;
+  loop->is_taking = false;
   uint64_t now = now_ns();
   if (now - began > ABSENCE_NS) loop->vain = VAIN_LIMIT; /* pushed off the core: somebody else needs it */
   if (count > 0) {
