@@ -34,8 +34,6 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   public let options: Options
   let driver: Driver
   let library: UCXLibrary
-  /// The worker's address, as peers get it.
-  let workerAddress: [UInt8]
   let registry: Registry
   private let forkDepth: UInt32
   private let thread: Thread?
@@ -48,7 +46,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
     forkDepth = cucx_fork_depth()
     // Each connection takes descriptors. What the process may have anyway is allowed at once; where it can't be, less is left.
     _ = try? ProcessLimits.raiseDescriptorLimit()
-    let (context, worker, efd) = try unsafe Self.openWorker(library, options)
+    let (context, worker, efd, sharesMemory) = try unsafe Self.openWorker(library, options)
     do throws(SystemError) {
       let loop = try EventLoop()
       var limits = MessagingLimits()
@@ -57,15 +55,12 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
       limits.minimumGrant = options.minimumGrant
       limits.maximumGrant = options.maximumGrant
       let driver = unsafe Driver(
-        loop: loop, library: library, context: context, worker: worker, efd: efd, limits: limits, seed: .random(in: 0 ... .max),
-        mode: options.progress)
+        loop: loop, library: library, context: context, worker: worker, name: options.name, limits: limits,
+        seed: .random(in: 0 ... .max), mode: options.progress)
       self.driver = driver
       registry = Registry(driver)
-      workerAddress = try unsafe Self.address(library, worker)
-      let handlerStatus = unsafe cucx_set_handler(
-        library.table, worker, Driver.messageID, onMessage, Unmanaged.passUnretained(driver).toOpaque())
-      if handlerStatus != 0 { throw SystemError(EINVAL, "ucp_worker_set_am_recv_handler") }
-      try driver.start()
+      driver.sharesMemory = sharesMemory
+      try driver.start(efd)
       if options.progress == .manual {
         thread = nil
       } else {
@@ -106,7 +101,9 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
 
   // MARK: UCX
 
-  private static func openWorker(_ library: UCXLibrary, _ options: Options) throws(MessagingError) -> (ucp_context_h, ucp_worker_h, CInt) {
+  private static func openWorker(_ library: UCXLibrary, _ options: Options) throws(MessagingError)
+    -> (ucp_context_h, ucp_worker_h, CInt, sharesMemory: Bool)
+  {
     // Without it UCX takes no shared memory for peers whose death it must notice. Without shared memory it warns of it.
     var settings = options.settings
     let wanted = settings.last { $0.name == "TLS" }?.value ?? UCXLibrary.environment("UCX_TLS") ?? "all"
@@ -150,17 +147,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
       unsafe library.table.pointee.cleanup(context)
       throw MessagingError(.ucxFailed, "cannot make a UCX worker", cause: library.text(of: made))
     }
-    return unsafe (context, worker, efd)
-  }
-
-  private static func address(_ library: UCXLibrary, _ worker: ucp_worker_h) throws(SystemError) -> [UInt8] {
-    var bytes: UnsafeRawPointer?
-    var count = 0
-    guard unsafe cucx_worker_address(library.table, worker, &bytes, &count) == 0, let address = unsafe bytes else {
-      throw SystemError(ENOMEM, "ucp_worker_query")
-    }
-    defer { unsafe cucx_address_release(library.table, worker, address) }
-    return unsafe [UInt8](UnsafeRawBufferPointer(start: address, count: count))
+    return unsafe (context, worker, efd, isShared)
   }
 
   // MARK: The executor

@@ -9,7 +9,7 @@ internal import Glibc
   public let count: Int
   let base: UnsafeMutableRawPointer
 
-  /// Zeroed memory.
+  /// Zeroed memory. As an array it traps when there is none; see `init(trying:)`.
   public init(count: Int) {
     precondition(count >= 0, "a buffer of negative length")
     self.count = count
@@ -18,8 +18,14 @@ internal import Glibc
     unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
   }
 
+  /// Zeroed memory, or nil when there is none: for a size that somebody else has chosen.
+  public convenience init?(trying count: Int) {
+    self.init(unwritten: count)
+    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
+  }
+
   /// Memory that is about to be written: its content is whatever was there. Nil when there is no such memory.
-  init?(trying count: Int) {
+  init?(unwritten count: Int) {
     guard count >= 0, let memory = unsafe Self.allocate(count) else { return nil }
     self.count = count
     unsafe base = memory

@@ -19,7 +19,8 @@ final class EngineBox: @unchecked Sendable {
 
   /// Room for so many operations' ends. Receives leave some of it to the sends that they wait for.
   func reserve(_ count: Int = 1, receives: Bool = false) -> Bool {
-    if underWay.add(count, ordering: .relaxed).newValue <= (receives ? limit - limit / 16 : limit) { return true }
+    // Acquires what `giveBack` releases: a place in a queue is no longer read when it is written again.
+    if underWay.add(count, ordering: .acquiring).newValue <= (receives ? limit - limit / 16 : limit) { return true }
     underWay.subtract(count, ordering: .relaxed)
     return false
   }
@@ -27,7 +28,7 @@ final class EngineBox: @unchecked Sendable {
   /// For what is not counted against the limit, but given back all the same.
   func reserveAnyway() { underWay.add(1, ordering: .relaxed) }
 
-  func giveBack(_ count: Int) { underWay.subtract(count, ordering: .relaxed) }
+  func giveBack(_ count: Int) { underWay.subtract(count, ordering: .releasing) }
 }
 
 // @unchecked Sendable: constants and a mutex.

@@ -77,6 +77,36 @@ struct BootstrapTests {
     }
   }
 
+  @Test("an address whose name could not be shown is refused", arguments: [[0x1B], [0x0A], [0x20], [0xFF], [0xC2, 0x9B]] as [[UInt8]])
+  func blobName(_ bytes: [UInt8]) {
+    let blob = AddressBlob(
+      ucxMajor: 1, ucxMinor: 13, server: .random(), host: AddressBlob.thisHost, name: String(repeating: "x", count: bytes.count),
+      port: 4000, addresses: [])
+    var encoded = blob.encoded
+    encoded.replaceSubrange(encoded.count - 1 - bytes.count..<encoded.count - 1, with: bytes)
+    guard case .failure(let error) = AddressBlob.decode(encoded) else {
+      Issue.record("taken")
+      return
+    }
+    #expect(error.description.contains("its name"))
+  }
+
+  @Test(
+    "a peer's text has one line, no control character, and is not longer than its bytes",
+    arguments: [
+      (Array("why not".utf8), "why not"), ([0x1B, 0x5B, 0x0A, 0x7F], "?[??"), ([0xC2, 0x9B], "?"), ([0xC3, 0xA4], "ä"),
+      ([0xFF, 0x41, 0x80], "?A?"), ([UInt8](repeating: 0xFF, count: 2048), String(repeating: "?", count: 2048)),
+    ] as [([UInt8], String)])
+  func text(_ bytes: [UInt8], _ expected: String) {
+    let body = [5, 0, 0, 0, 8, UInt8(bytes.count >> 8), UInt8(bytes.count & 255)] + bytes
+    let frame = [0, 0, UInt8(body.count >> 8), UInt8(body.count & 255)] + body
+    guard case .message(.refusal(let refusal), _) = BootstrapMessage.parse(frame.span) else {
+      Issue.record("not read")
+      return
+    }
+    #expect(refusal.text == expected)
+  }
+
   @Test("bootstrap messages survive their bytes, and every cut of them waits for more")
   func messages() {
     let version = BootstrapMessage.Version(proto: 1, ucxMajor: 1, ucxMinor: 13, ucxPatch: 1, path: "/lib/libucp.so")

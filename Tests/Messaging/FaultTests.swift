@@ -28,6 +28,44 @@ struct FaultTests {
     server.engine.shutdown()
   }
 
+  @Test(
+    "a peer that dies while it writes into our memory stops nobody for long",
+    arguments: ["posix", "sysv"], [ProgressMode.standard, .blocking])
+  func killedWhileWriting(_ tls: String, _ mode: ProgressMode) async throws {
+    let engine = try Pair.engine(tls: tls) { $0.progress = mode }
+    let server = try Server(on: engine)
+    let port = try await server.listen(on: "127.0.0.1")
+    let witness = try Client(on: Pair.engine(tls: tls))
+    try await witness.connect(to: "127.0.0.1", port: port)
+    let endpoint = try #require(await server.nextEndpoint())
+    try await witness.send(pattern(5000), tag: 4)
+    try await witness.flush()
+    let peer = try Peer("die-writing", "port=\(port)", "tls=\(tls)")
+    #expect(try await server.receive(tag: 1, timeout: .seconds(20)).buffer.array() == [1])
+    #expect(peer.line() == "")
+    while server.clients.count > 1 { await Task.yield() }
+
+    // What waits for the other peer ends, at both sides, and not by its deadline.
+    let wait: Duration = .seconds(20)
+    let waiting = Task { await code { _ = try await endpoint.receive(into: MessageBuffer(count: 8), tag: 3, timeout: wait) } }
+    let sent = await code { try await witness.send([3], tag: 3, synchronous: true, timeout: wait) }
+    #expect(sent == .peerLost)
+    #expect(await waiting.value == .peerLost)
+    // What had arrived before is there, and who comes is served.
+    #expect(try await server.receive(tag: 4, timeout: wait).buffer.array() == pattern(5000))
+    let client = try Client(on: witness.engine)
+    try await client.connect(to: "127.0.0.1", port: port)
+    for size in [1, 5000, 1 << 20] {
+      async let received = server.receive(tag: 5, timeout: wait)
+      try await client.send(pattern(size), tag: 5, synchronous: true, timeout: wait)
+      #expect(try await received.buffer.array() == pattern(size))
+    }
+    try await client.close()
+    try await server.close()
+    witness.engine.shutdown()
+    engine.shutdown()
+  }
+
   @Test("an engine that its program drives does the same, turn by turn", arguments: ["posix", "tcp"])
   func manual(_ tls: String) async throws {
     let engine = try Pair.engine(tls: tls) { $0.progress = .manual }

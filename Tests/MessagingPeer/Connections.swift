@@ -37,3 +37,25 @@ func lowerDescriptorLimit() {
   limit.rlim_cur = min(limit.rlim_max, 128)
   _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }
+
+/// Sends from a mapping whose file has been cut off: the program dies by the first byte, when it has taken a place in the receiver's queue
+/// and has not filled it yet.
+func dieWriting(_ engine: Engine) async throws {
+  let client = try Client(on: engine)
+  try await client.connect(to: "127.0.0.1", port: port)
+  try await client.send([1], tag: 1)
+  try await client.flush()
+  let path = "/tmp/messaging-peer-\(getpid())"
+  let file = unsafe open(path, O_RDWR | O_CREAT | O_EXCL, 0o600)
+  _ = unsafe unlink(path)
+  let byteCount = 4096
+  guard file >= 0, ftruncate(file, byteCount) == 0, let bytes = unsafe mmap(nil, byteCount, PROT_READ, MAP_SHARED, file, 0) else {
+    fatalError("no mapping")
+  }
+  _ = ftruncate(file, 0)
+  // As SIGKILL would, without a core file or a back trace.
+  signal(SIGBUS) { _ in _exit(9) }
+  _ = try unsafe client.sendBlocking(
+    UnsafeRawBufferPointer(start: bytes, count: byteCount), keeper: nil, 2, synchronous: false, nil)
+  fatalError("it lives")
+}

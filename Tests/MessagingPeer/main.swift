@@ -9,6 +9,7 @@ import Synchronization
 //   serve-duplex, duplex            both at once, each way count= messages
 //   serve-crowd, crowd              round trips over one of peers= connections of one engine; waits for a line at each stage
 //   loop-callback                   round trips within one engine: what they cost besides two processors' talk
+//   die-writing                     dies in the middle of writing a message into the other side's memory
 //   limits                          prints the soft and the hard limit of descriptors that an engine leaves
 let arguments = CommandLine.arguments
 let command = arguments.count > 1 ? arguments[1] : ""
@@ -164,6 +165,7 @@ do {
     try await client.send([1], tag: 3)
     say("connected")
     while true { try await Task.sleep(for: .seconds(60)) }
+  case "die-writing": try await dieWriting(engine)
   case "smoke": try await smoke(engine)
   case "cycles": try await cycles(engine, options, count)
   case "neglect": try await neglect(engine)

@@ -130,6 +130,20 @@ class Blocking(unittest.TestCase):
             thread.join(60)
         self.assertEqual(sorted(results), [(tag, 1) for tag in range(4)])
 
+    def test_threads_accept_side_by_side(self):
+        accepted, clients = [], [causeway.Client() for _ in range(32)]
+        threads = [threading.Thread(target=lambda: accepted.extend(self.server.accept_sync(timeout=60) for _ in range(8))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for client in clients:
+            client.connect_sync("127.0.0.1", self.server.port, timeout=20)
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual(len(accepted), 32)
+        self.assertEqual(set(accepted) | {self.endpoint}, set(self.server.clients))
+        for client in clients:
+            client.close_sync()
+
     def test_a_blocking_call_can_be_interrupted(self):
         signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(InterruptedError()))
         signal.setitimer(signal.ITIMER_REAL, 0.1)

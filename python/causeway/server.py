@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import time
 from collections.abc import AsyncIterator
 
 from . import _native
@@ -82,10 +83,16 @@ class Server(_native.Mailbox):
 
     def accept_sync(self, timeout: float | None = None) -> _native.Endpoint:
         """As accept, but blocks."""
-        if not self._accepted:
-            self._accepted.extend(self._wait_accepted(timeout))
-        if not self._accepted:
-            raise ClosedError("the server was closed") if self.is_closed else TimedOutError("nobody connected in time")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._accepted:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            self._accepted.extend(self._wait_accepted(left))
+            if self._accepted:
+                break
+            if self.is_closed:
+                raise ClosedError("the server was closed")
+            if left == 0.0:
+                raise TimedOutError("nobody connected in time")
         return self._accepted.popleft()
 
     async def __aiter__(self) -> AsyncIterator[_native.Endpoint]:

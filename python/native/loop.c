@@ -40,7 +40,9 @@ static size_t take(loop_object *loop, bool arms) {
   return total;
 }
 
-void loop_take(loop_object *loop) { take(loop, !loop->is_ticking); }
+void loop_take(loop_object *loop) {
+  if (!loop->is_taking) take(loop, !loop->is_ticking);
+}
 
 static void tick_soon(loop_object *loop) {
   if (loop->is_ticking || loop->is_closed) return;
@@ -69,7 +71,7 @@ static uint64_t turned(loop_object *loop) {
 }
 
 void loop_look(loop_object *loop, operation **place) {
-  if (is_forked || loop->is_closed || loop->is_looking || loop->vain >= VAIN_LIMIT || loop->at_once >= MAX_AT_ONCE) return;
+  if (is_forked || loop->is_closed || loop->is_taking || loop->vain >= VAIN_LIMIT || loop->at_once >= MAX_AT_ONCE) return;
   if ((*place)->state != IN_FLIGHT || loop->thread != PyThread_get_thread_ident() || !has_cores()) return;
   uint64_t began = now_ns(), now = began;
   if (began - loop->turned_at > TURN_NS) return;
@@ -77,7 +79,7 @@ void loop_look(loop_object *loop, operation **place) {
   cwm_completion completions[BATCH];
   cwm_queue *queue = loop->queue;
   Py_INCREF((PyObject *)loop);
-  loop->is_looking = true;
+  loop->is_taking = true;
   do {
     int64_t count;
     Py_BEGIN_ALLOW_THREADS;
@@ -86,7 +88,7 @@ void loop_look(loop_object *loop, operation **place) {
     if (count > 0) operations_end(completions, (size_t)count);
     now = now_ns();
   } while (*place && now - began < SLICE_NS);
-  loop->is_looking = false;
+  loop->is_taking = false;
   if (!loop->is_ticking) take(loop, true);
   loop->at_once++;
   if (now - began > ABSENCE_NS) loop->vain = VAIN_LIMIT;
@@ -114,9 +116,11 @@ static PyObject *tick(PyObject *self, PyObject *unused) {
   cwm_completion completions[BATCH];
   cwm_queue *queue = loop->queue;
   int64_t count;
+  loop->is_taking = true;
   Py_BEGIN_ALLOW_THREADS;
   count = cwm_queue_wait(queue, completions, BATCH, SLICE_NS, NULL);
   Py_END_ALLOW_THREADS;
+  loop->is_taking = false;
   uint64_t now = loop->turned_at = now_ns();
   if (now - began > ABSENCE_NS) loop->vain = VAIN_LIMIT; /* pushed off the core: somebody else needs it */
   if (count > 0) {

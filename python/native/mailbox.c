@@ -1,6 +1,7 @@
 /* Servers and clients: each is one domain in which receives match messages. Python's classes add what is not on the path of a message. */
 #include "native.h"
 
+#include <poll.h>
 #include <string.h>
 
 PyTypeObject *mailbox_type;
@@ -181,12 +182,12 @@ WITH(close_future, close_with, FUTURE)
 WITH(close_sync, close_with, CALLER)
 WITH(post_close, close_with, CALLBACK)
 
-/* A new list of endpoints, or NULL with an error. */
+/* A new list of endpoints, or NULL with an error. Empty while another thread waits for them: it gets what there is. */
 PyObject *mailbox_take_accepted(mailbox_object *self) {
   PyObject *list = PyList_New(0);
   cwm_completion completions[16];
   size_t count;
-  while (list && !is_forked && (count = cwm_queue_take(self->accepts, completions, 16)))
+  while (list && !is_forked && !self->is_taking && (count = cwm_queue_take(self->accepts, completions, 16)))
     for (size_t i = 0; i < count; i++) {
       if (!completions[i].endpoint) continue;
       PyObject *endpoint = list ? endpoint_new(self, completions[i].endpoint) : NULL;
@@ -203,21 +204,30 @@ static PyObject *take_accepted(PyObject *object, PyObject *unused) {
   return need(self, true) < 0 ? NULL : mailbox_take_accepted(self);
 }
 
-/* Blocks until somebody is accepted, at most so many seconds; returns as _take_accepted. */
+/* Blocks until somebody is accepted, at most so many seconds; returns as _take_accepted. Of several threads one waits at a time, and the
+ * others come back for what it found. */
 static PyObject *wait_accepted(PyObject *object, PyObject *timeout) {
   mailbox_object *self = (mailbox_object *)object;
   uint64_t left;
   if (need(self, true) < 0 || read_timeout(timeout, &left) < 0) return NULL;
-  enum { SLICE_NS = 50000000 };
+  enum { SLICE_NS = 50000000, TURN_MS = 1 };
   uint64_t end = left == CWM_FOREVER ? left : now_ns() + left, now = 0;
   do {
     cwm_completion completion;
     int64_t count;
     cwm_error error = CWM_INIT(cwm_error);
+    if (self->is_taking) {
+      Py_BEGIN_ALLOW_THREADS;
+      poll(NULL, 0, TURN_MS);
+      Py_END_ALLOW_THREADS;
+      return PyErr_CheckSignals() < 0 ? NULL : PyList_New(0);
+    }
     left = end == CWM_FOREVER || end - now > SLICE_NS ? SLICE_NS : end - now;
+    self->is_taking = true;
     Py_BEGIN_ALLOW_THREADS;
     count = cwm_queue_wait(self->accepts, &completion, 1, left, &error);
     Py_END_ALLOW_THREADS;
+    self->is_taking = false;
     if (count < 0) return raise_code((int32_t)count, error.message, 0);
     if (count > 0 && completion.endpoint) {
       PyObject *list = mailbox_take_accepted(self), *first = endpoint_new(self, completion.endpoint);

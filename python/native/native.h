@@ -180,12 +180,12 @@ struct loop_object {
   PyObject *deferred;    /* list of (future, value): done, but the loop shall turn first */
   unsigned at_once;      /* operations that were done at once since the loop last turned */
   bool is_ticking, is_closed;
+  bool is_taking; /* a tick or an await takes from the queue without the GIL: nobody else may */
   uint64_t spin_start;
   unsigned vain, skipped; /* spins that ended without a completion, and those not tried since */
   uint64_t turned_at;     /* when it last called us */
   unsigned long thread;   /* that runs it */
   unsigned vain_looks;    /* of awaits, in a row */
-  bool is_looking;
 };
 int loop_start(PyObject *module);
 /* The completions of `loop`, NULL: the running one. Borrowed, or NULL with an error. */
@@ -259,6 +259,7 @@ struct mailbox_object {
   PyObject *on_accept;
   mailbox_object *next_watched;
   bool is_watched, is_closed;
+  bool is_taking; /* as the loop's, of `accepts` */
 };
 extern PyTypeObject *mailbox_type, *endpoint_type;
 int mailbox_start(PyObject *module);

@@ -72,6 +72,8 @@ struct AddressBlob: Equatable {
       addresses.append(family == 4 ? .ipv4(UInt32(truncatingIfNeeded: low), port: port) : .ipv6(high: high, low: low, port: port))
     }
     guard rest.isEmpty else { return refuse("something follows its end") }
+    // It is shown in messages; ours are letters, digits and hyphens.
+    guard name.allSatisfy({ (0x21...0x7E).contains($0) }) else { return refuse("its name is no name") }
     let blob = AddressBlob(
       ucxMajor: major, ucxMinor: minor, server: ServerID(bytes: Array(server)), host: Array(host),
       name: String(decoding: name, as: UTF8.self), port: port, addresses: addresses)

@@ -41,6 +41,8 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
   private var hello: BootstrapMessage.Hello?
   private var challenge: BootstrapMessage.Challenge?
   private var ours: BootstrapMessage.Introduction?
+  /// The count of workers when the peer was told of ours.
+  private var introducedWorker: UInt32 = 0
   private var timer: LoopTimer?
 
   private var driver: Driver { engine.driver }
@@ -139,6 +141,7 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     }
     // What it sent before its end may be in memory still.
     driver.progressToEnd()
+    driver.watchQueue()
     end(MessagingError(.peerLost, subject, cause: why))
   }
 
@@ -207,8 +210,9 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
       return nil
     }
     connection = id
+    introducedWorker = unsafe driver.work.pointee.renewals
     return BootstrapMessage.Introduction(
-      code: [], connection: unsafe driver.core.pointee.address(of: id), worker: engine.workerAddress)
+      code: [], connection: unsafe driver.core.pointee.address(of: id), worker: unsafe driver.work.pointee.workerAddress)
   }
 
   /// Server: let it in.
@@ -240,6 +244,10 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
 
   private func establish(_ theirs: BootstrapMessage.Introduction) -> Bool {
     guard let connection else { return false }
+    guard introducedWorker == (unsafe driver.work.pointee.renewals) else {
+      refuse(.notConnected, "the worker was renewed during the handshake; connect again")
+      return false
+    }
     let status = driver.connect(connection, peer: theirs.connection, address: theirs.worker.span, owner: self)
     guard status == 0 else {
       let cause = "no endpoint: \(engine.library.text(of: status)); do both sides have a transport in common? (`TLS`, `NET_DEVICES`)"
@@ -266,7 +274,10 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
   // MARK: The end
 
   /// UCX says so.
-  func connectionWasLost() { end(MessagingError(.peerLost, subject, cause: "UCX lost the connection")) }
+  func connectionWasLost() {
+    if state != .ended { driver.watchQueue() }
+    end(MessagingError(.peerLost, subject, cause: "UCX lost the connection"))
+  }
 
   /// On our own wish, after a flush or without.
   func close() {

@@ -40,7 +40,8 @@ internal import Synchronization
 
   /// Room for one operation's end. Whoever starts it.
   func reserve() -> Bool {
-    if reserved.add(1, ordering: .relaxed).newValue <= mask + 1 { return true }
+    // Acquires what `drain` releases: the place is no longer read when it is written again.
+    if reserved.add(1, ordering: .acquiring).newValue <= mask + 1 { return true }
     reserved.subtract(1, ordering: .relaxed)
     return false
   }
@@ -66,7 +67,7 @@ internal import Synchronization
       let entry = unsafe (entries + (position & mask)).move()
       position &+= 1
       taken.store(position, ordering: .releasing)
-      reserved.subtract(1, ordering: .relaxed)
+      reserved.subtract(1, ordering: .releasing)
       body(entry)
       count += 1
     }

@@ -56,8 +56,10 @@ extension Driver {
     while let id = unsafe work.pointee.lost.popLast() {
       let slot = unsafe connections.pointer(id.slot)
       guard unsafe slot.pointee.id == id else { continue }
+      // The slot may be free as soon as the endpoint is closed.
+      let owner = unsafe slot.pointee.owner
       unsafe closeEndpoint(slot, force: true)
-      if let owner = unsafe slot.pointee.owner { loop.post { owner.connectionWasLost() } }
+      if let owner { loop.post { owner.connectionWasLost() } }
     }
   }
 
@@ -110,7 +112,7 @@ extension Driver {
     if unsafe slot.pointee.isClosed { unsafe releaseIfIdle(slot) }
   }
 
-  private func releaseIfIdle(_ slot: UnsafeMutablePointer<ConnectionSlot>) {
+  func releaseIfIdle(_ slot: UnsafeMutablePointer<ConnectionSlot>) {
     guard unsafe slot.pointee.requests == 0, let id = unsafe slot.pointee.id else { return }
     unsafe slot.pointee.id = nil
     unsafe slot.pointee.owner = nil

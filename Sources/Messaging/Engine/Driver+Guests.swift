@@ -78,9 +78,11 @@ extension Driver {
 
   /// The consumer of a queue sleeps from now on: the engine's thread takes over.
   func consumerSleeps() {
-    guard lastDrive.load(ordering: .relaxed) != 0 else { return }
-    lastDrive.store(0, ordering: .relaxed)
-    if sleepsOnLease.load(ordering: .sequentiallyConsistent) { loop.interrupt() }
+    // Also of one that never got the lock: the engine's thread may sleep because it was about to drive.
+    if lastDrive.load(ordering: .relaxed) != 0 { lastDrive.store(0, ordering: .relaxed) }
+    // Against `willWait`: either it sees that nobody drives, or we see that it counts on somebody.
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    if sleepsOnLease.load(ordering: .relaxed) { loop.interrupt() }
   }
 
   /// Drives on the calling thread until `queue` holds something (true) or `deadline` of the monotonic clock has passed.
@@ -139,7 +141,10 @@ extension Driver {
     lastDrive.store(cucx_now_ns(), ordering: .relaxed)
     let hasCallbacks = unsafe !work.pointee.callbacks.isEmpty
     let wasParked = unsafe work.pointee.wasParked
-    if wasParked { isParked.store(true, ordering: .sequentiallyConsistent) }
+    if wasParked {
+      isParked.store(true, ordering: .sequentiallyConsistent)
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+    }
     drainSubmissions()
     settle()
     release()

@@ -139,7 +139,7 @@ extension Driver {
   }
 
   @inline(never) private func allocate(_ slot: UnsafeMutablePointer<ReceiveSlot>, _ count: Int) -> Bool {
-    guard let buffer = MessageBuffer(trying: count) else { return false }
+    guard let buffer = MessageBuffer(unwritten: count) else { return false }
     unsafe slot.pointee.keeper = buffer
     unsafe slot.pointee.base = buffer.base
     return true
@@ -264,6 +264,16 @@ extension Driver {
     outcome = unsafe clean(slot, outcome)
     unsafe core.pointee.finishReceive(id)
     return outcome
+  }
+
+  /// Moves a message that is in UCX's memory to our own, before the worker ends.
+  func keep(_ slot: UnsafeMutablePointer<MessageSlot>) {
+    guard case .held(let data) = unsafe slot.pointee.data else { return }
+    // SAFETY: as in `store`: held messages are beyond the pool's limit.
+    let copy = UnsafeMutableRawPointer.allocate(byteCount: unsafe slot.pointee.length, alignment: 64)
+    unsafe copy.copyMemory(from: data, byteCount: slot.pointee.length)
+    unsafe cucx_am_release(table, worker, data)
+    unsafe slot.pointee.data = .copied(copy)
   }
 
   private func free(_ memory: UnsafeMutableRawPointer, _ length: Int) {

@@ -110,7 +110,7 @@ extension Driver {
     requestCameBack(connection)
   }
 
-  private func finish(_ slot: UnsafeMutablePointer<SendSlot>, failed: Bool) {
+  func finish(_ slot: UnsafeMutablePointer<SendSlot>, failed: Bool) {
     guard let id = unsafe slot.pointee.id else { return }
     let withheld = unsafe slot.pointee.withheld
     switch unsafe core.pointee.sendFinished(id, failed: failed) {

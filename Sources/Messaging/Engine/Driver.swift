@@ -22,8 +22,11 @@ internal import Synchronization
   let loop: EventLoop
   let table: UnsafePointer<cucx_library>
   let context: ucp_context_h
-  let worker: ucp_worker_h
-  let efd: CInt
+  /// What the worker is called.
+  let name: String
+  /// Of the worker that there is now (Driver+Renewal). A pointer, as a field of a class is checked for exclusive access at each look.
+  let workerPlace: UnsafeMutablePointer<ucp_worker_h>
+  @inline(__always) var worker: ucp_worker_h { unsafe workerPlace.pointee }
   /// Longest payload that goes in one piece with its header.
   let eagerLimit: Int
   let core: UnsafeMutablePointer<MessagingCore>
@@ -78,27 +81,37 @@ internal import Synchronization
     var roomWaiters: [UnsafeContinuation<Void, Never>] = unsafe []
     var dropped: [UInt64] = [UInt64](repeating: 0, count: 256)
     var safetyWakes: UInt64 = 0
+    /// The timers end the next sleep as early as a lease asks for.
+    var isSetForLease = false
+    var queueWatch = QueueWatch()
+    /// The worker's address, as peers get it, and how many workers there were before.
+    var workerAddress: [UInt8] = []
+    var renewals: UInt32 = 0
     var isShutDown = false
   }
 
-  private var efdRegistration: EventLoop.Registration?
+  var efdRegistration: EventLoop.Registration?
   private var deadlineTimer: LoopTimer?
   private var safetyTimer: LoopTimer?
-  private let efdHandler = Quiet()
-  private final class Quiet: EventHandler { func handle(_ readiness: Readiness) {} }
+  var queueTimer: LoopTimer?
+  /// Peers of this host may write into our memory.
+  var sharesMemory = true
+  let efdHandler = Quiet()
+  final class Quiet: EventHandler { func handle(_ readiness: Readiness) {} }
 
   init(
-    loop: EventLoop, library: UCXLibrary, context: ucp_context_h, worker: ucp_worker_h, efd: CInt, limits: MessagingLimits, seed: UInt64,
-    mode: ProgressMode
+    loop: EventLoop, library: UCXLibrary, context: ucp_context_h, worker: ucp_worker_h, name: String, limits: MessagingLimits,
+    seed: UInt64, mode: ProgressMode
   ) {
     self.loop = loop
     unsafe table = library.table
     unsafe self.context = context
-    unsafe self.worker = worker
-    self.efd = efd
+    self.name = name
     let header = unsafe cucx_worker_max_header(library.table, worker)
     eagerLimit = min(8192, max(64, header)) - MessageHeader.byteCount
-    // SAFETY: both live as long as the driver.
+    // SAFETY: all three live as long as the driver.
+    unsafe workerPlace = .allocate(capacity: 1)
+    unsafe workerPlace.initialize(to: worker)
     unsafe core = .allocate(capacity: 1)
     unsafe core.initialize(to: MessagingCore(limits: limits, seed: seed))
     unsafe work = .allocate(capacity: 1)
@@ -112,10 +125,13 @@ internal import Synchronization
     unsafe core.deallocate()
     unsafe work.deinitialize(count: 1)
     unsafe work.deallocate()
+    unsafe workerPlace.deallocate()
   }
 
   /// On the loop's thread, or before it runs.
-  func start() throws(SystemError) {
+  /// - Parameter efd: The worker's descriptor.
+  func start(_ efd: CInt) throws(SystemError) {
+    unsafe work.pointee.workerAddress = try prepare(worker)
     // By edges: a worker that others drive is not armed, and its descriptor stays readable meanwhile.
     efdRegistration = try loop.register(efd, efdHandler)
     deadlineTimer = LoopTimer(loop) { [unowned self] now in unsafe core.pointee.advance(to: now) }
@@ -133,6 +149,8 @@ internal import Synchronization
     efdRegistration = nil
     deadlineTimer = nil
     safetyTimer = nil
+    queueTimer = nil
+    endProbe()
     finishClosing(atMost: 200_000_000)
     // SAFETY: nobody calls UCX with them again: `isShutDown` is looked at by every turn and submission.
     unsafe table.pointee.worker_destroy(worker)
@@ -225,6 +243,7 @@ internal import Synchronization
       rounds += 1
     } while rounds < 64 && !isShutDown && (unsafe isBusy || cucx_arm(table, worker) != 0)
     isParked.store(true, ordering: .sequentiallyConsistent)
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
     if !submissions.isEmpty { loop.interrupt() }
     release()
   }
@@ -301,7 +320,9 @@ internal import Synchronization
     } else {
       deadlineTimer?.cancel()
     }
-    let longest = isDrivenByOthers ? Self.lease : Self.longestSleep
+    let isLease = isDrivenByOthers
+    unsafe work.pointee.isSetForLease = isLease
+    let longest = isLease ? Self.lease : Self.longestSleep
     safetyTimer?.set(after: longest)
     sleepsUntil.store(min(deadline.nanoseconds, (Instant(nanoseconds: cucx_boot_ns()) + longest).nanoseconds), ordering: .relaxed)
   }
@@ -320,9 +341,12 @@ internal import Synchronization
         return false
       }
     }
-    sleepsOnLease.store(isOnLease, ordering: .sequentiallyConsistent)
-    isParked.store(true, ordering: .sequentiallyConsistent)
+    // The timers were set for a longer sleep than a lease is.
+    if unsafe isOnLease && !work.pointee.isSetForLease { return false }
+    sleepsOnLease.store(isOnLease, ordering: .relaxed)
+    isParked.store(true, ordering: .relaxed)
     // Whoever hands something over, or stops driving, looks at the flags after that; we look at theirs after setting ours.
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
     if !submissions.isEmpty || (isOnLease && !isDrivenByOthers) {
       isParked.store(false, ordering: .relaxed)
       return false
