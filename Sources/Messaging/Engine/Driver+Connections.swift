@@ -56,8 +56,10 @@ extension Driver {
     while let id = unsafe work.pointee.lost.popLast() {
       let slot = unsafe connections.pointer(id.slot)
       guard unsafe slot.pointee.id == id else { continue }
+      // The slot forgets it when UCX closes at once.
+      let owner = unsafe slot.pointee.owner
       unsafe closeEndpoint(slot, force: true)
-      if let owner = unsafe slot.pointee.owner { loop.post { owner.connectionWasLost() } }
+      if let owner { loop.post { owner.connectionWasLost() } }
     }
   }
 
