@@ -36,6 +36,8 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   let library: UCXLibrary
   /// The worker's address, as peers get it.
   let workerAddress: [UInt8]
+  /// Peers on this host may read its memory, and it theirs (cma).
+  let readsMemory: Bool
   let registry: Registry
   private let forkDepth: UInt32
   private let thread: Thread?
@@ -48,7 +50,8 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
     forkDepth = cucx_fork_depth()
     // Each connection takes descriptors. What the process may have anyway is allowed at once; where it can't be, less is left.
     _ = try? ProcessLimits.raiseDescriptorLimit()
-    let (context, worker, efd) = try unsafe Self.openWorker(library, options)
+    let (context, worker, efd, transports) = try unsafe Self.openWorker(library, options)
+    readsMemory = MemoryPlace.isAllowed(by: transports)
     do throws(SystemError) {
       let loop = try EventLoop()
       var limits = MessagingLimits()
@@ -106,7 +109,9 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
 
   // MARK: UCX
 
-  private static func openWorker(_ library: UCXLibrary, _ options: Options) throws(MessagingError) -> (ucp_context_h, ucp_worker_h, CInt) {
+  private static func openWorker(_ library: UCXLibrary, _ options: Options) throws(MessagingError)
+    -> (ucp_context_h, ucp_worker_h, CInt, String)
+  {
     // Without it UCX takes no shared memory for peers whose death it must notice. Without shared memory it warns of it.
     var settings = options.settings
     let wanted = settings.last { $0.name == "TLS" }?.value ?? UCXLibrary.environment("UCX_TLS") ?? "all"
@@ -150,7 +155,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
       unsafe library.table.pointee.cleanup(context)
       throw MessagingError(.ucxFailed, "cannot make a UCX worker", cause: library.text(of: made))
     }
-    return unsafe (context, worker, efd)
+    return unsafe (context, worker, efd, transports)
   }
 
   private static func address(_ library: UCXLibrary, _ worker: ucp_worker_h) throws(SystemError) -> [UInt8] {
