@@ -107,12 +107,12 @@ extension Driver {
     var begun: UInt64 = 0
     var polls = 0
     while !wait.isDone && !isShutDown {
-      if unsafe cucx_progress(table, worker) != 0 { begun = 0 }
+      if progress() { begun = 0 }
       if !submissions.isEmpty { drainSubmissions() }
       settle()
       if wait.isDone { break }
       polls += 1
-      if polls & 15 == 0 {
+      if polls & 15 == 0 || isReading {
         if engineWantsIn { yieldToEngine() }
         let time = now()
         if begun == 0 { begun = time }

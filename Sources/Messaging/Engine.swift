@@ -34,6 +34,8 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   public let options: Options
   let driver: Driver
   let library: UCXLibrary
+  /// Peers on this host may read its memory, and it theirs (cma).
+  let readsMemory: Bool
   let registry: Registry
   private let forkDepth: UInt32
   private let thread: Thread?
@@ -46,7 +48,8 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
     forkDepth = cucx_fork_depth()
     // Each connection takes descriptors. What the process may have anyway is allowed at once; where it can't be, less is left.
     _ = try? ProcessLimits.raiseDescriptorLimit()
-    let (context, worker, efd, sharesMemory) = try unsafe Self.openWorker(library, options)
+    let (context, worker, efd, sharesMemory, transports) = try unsafe Self.openWorker(library, options)
+    readsMemory = MemoryPlace.isAllowed(by: transports)
     do throws(SystemError) {
       let loop = try EventLoop()
       var limits = MessagingLimits()
@@ -102,7 +105,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   // MARK: UCX
 
   private static func openWorker(_ library: UCXLibrary, _ options: Options) throws(MessagingError)
-    -> (ucp_context_h, ucp_worker_h, CInt, sharesMemory: Bool)
+    -> (ucp_context_h, ucp_worker_h, CInt, sharesMemory: Bool, transports: String)
   {
     // Without it UCX takes no shared memory for peers whose death it must notice. Without shared memory it warns of it.
     var settings = options.settings
@@ -147,7 +150,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
       unsafe library.table.pointee.cleanup(context)
       throw MessagingError(.ucxFailed, "cannot make a UCX worker", cause: library.text(of: made))
     }
-    return unsafe (context, worker, efd, isShared)
+    return unsafe (context, worker, efd, isShared, transports)
   }
 
   // MARK: The executor

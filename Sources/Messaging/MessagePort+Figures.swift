@@ -34,9 +34,10 @@ public struct EndpointCounters: Equatable, Sendable {
 }
 
 extension MessagePort {
-  /// The lanes of this connection.
+  /// The lanes of this connection: UCX's, and "cma" when one side reads the other's memory.
   public func transports() throws(MessagingError) -> [Transport] {
-    try unsafe ofEndpoint("transports") { driver, endpoint in
+    let connection = connection
+    var lanes = try unsafe ofEndpoint("transports") { driver, endpoint in
       unsafe withUnsafeTemporaryAllocation(of: cucx_transport.self, capacity: 32) { lanes in
         let count = unsafe cucx_endpoint_transports(driver.table, endpoint, lanes.baseAddress, 32)
         return (0..<Int(max(0, count))).map { index in
@@ -44,6 +45,12 @@ extension MessagePort {
         }
       }
     }
+    let reads = driver.asGuest {
+      let slot = unsafe driver.connections.pointer(connection.slot)
+      return unsafe slot.pointee.id == connection && (slot.pointee.takesOffers || slot.pointee.memory != nil)
+    }
+    if reads && !lanes.contains(where: { $0.name == "cma" }) { lanes.append(Transport(name: "cma", device: "memory")) }
+    return lanes
   }
 
   /// Asks UCX about this connection's endpoint, under the driver's lock. A place in the table that another connection has by now answers

@@ -39,10 +39,16 @@ extension MessagePort {
   /// The ways that messages of this connection take. From UCX 1.16 on a class is known once a message of it was sent, of more than a few
   /// bytes.
   public func routes() throws(MessagingError) -> [Route] {
-    let text = try unsafe ofEndpoint("routes") { driver, endpoint in
-      unsafe Engine.printed { unsafe driver.table.pointee.ep_print_info(endpoint, $0) }
+    let connection = connection
+    let (text, offers) = try unsafe ofEndpoint("routes") { driver, endpoint in
+      let slot = unsafe driver.connections.pointer(connection.slot)
+      return unsafe (
+        Engine.printed { unsafe driver.table.pointee.ep_print_info(endpoint, $0) },
+        slot.pointee.takesOffers ? slot.pointee.wasReadLast : nil
+      )
     }
-    return Route.parse(text, eagerByteLimit: driver.eagerLimit)
+    let routes = Route.parse(text, eagerByteLimit: driver.eagerLimit)
+    return offers.map { Route.withOffers(routes, wereReadLast: $0) } ?? routes
   }
 
   /// The way of a message of so many bytes, if UCX has said.
@@ -53,6 +59,25 @@ extension MessagePort {
 }
 
 extension Route {
+  /// What the peer reads from our memory instead, as UCX would call it. Memory in small pages still goes by UCX from a size on: whichever
+  /// way the last message of such a size took comes first.
+  static func withOffers(_ routes: [Route], wereReadLast: Bool) -> [Route] {
+    let read = Route(.rendezvous, "single copy by the receiver", lanes: "cma/memory", from: Driver.offerLimit)
+    var (before, beyond): ([Route], [Route]) = ([], [])
+    for route in routes {
+      var short = route
+      if route.messageClass == .rendezvous {
+        short.upTo = min(route.upTo ?? .max, Driver.offerLimit - 1)
+        var long = route
+        long.from = max(route.from, Driver.smallPageLimit)
+        long.method += ", of small pages"
+        if long.from <= route.upTo ?? .max { beyond.append(long) }
+      }
+      if short.from <= short.upTo ?? .max { before.append(short) }
+    }
+    return before + (wereReadLast ? [read] + beyond : beyond + [read])
+  }
+
   /// Reads what ucp_ep_print_info prints: tables of protocols from 1.16 on, before that lanes with their purposes and thresholds.
   static func parse(_ text: String, eagerByteLimit: Int) -> [Route] {
     let lines = text.split(separator: "\n")

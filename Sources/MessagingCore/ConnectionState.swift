@@ -63,10 +63,11 @@ struct ConnectionRecord: SlotRecord {
   var due: DueControls = []
   var acknowledgements = AcknowledgementBatch()
   var rejections = AcknowledgementBatch()
+  var returns = AcknowledgementBatch()
   var flush = FlushState(start: 0)
   var counters = MessagingCounters()
 
-  @inline(__always) var hasControls: Bool { due != [] || !acknowledgements.isEmpty || !rejections.isEmpty }
+  @inline(__always) var hasControls: Bool { due != [] || !acknowledgements.isEmpty || !rejections.isEmpty || !returns.isEmpty }
 
   /// A header to the peer. It reports what was freed.
   @inline(__always) mutating func header(_ kind: MessageKind, tag: UInt64, sequence: UInt32, flags: MessageFlags = []) -> MessageHeader {
@@ -84,6 +85,10 @@ struct ConnectionRecord: SlotRecord {
     if !acknowledgements.isEmpty {
       defer { acknowledgements.clear() }
       return header(.acknowledgement, tag: acknowledgements.bits, sequence: acknowledgements.base)
+    }
+    if !returns.isEmpty {
+      defer { returns.clear() }
+      return header(.returned, tag: returns.bits, sequence: returns.base)
     }
     if due.contains(.flush) {
       due.remove(.flush)

@@ -13,6 +13,8 @@ public enum MessageKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
   case flush = 5
   /// Every message before `sequence` has arrived.
   case flushAcknowledgement = 6
+  /// Offered messages whose data were read, or will not be: their memory is free. Named as acknowledgements are.
+  case returned = 7
 }
 
 public struct MessageFlags: OptionSet, Hashable, Sendable, BitwiseCopyable {
@@ -22,7 +24,9 @@ public struct MessageFlags: OptionSet, Hashable, Sendable, BitwiseCopyable {
   public static let wantsAcknowledgement = MessageFlags(rawValue: 1)
   /// On credit: the sender is held; report as soon as the total in `tag` is freed.
   public static let wantsCredit = MessageFlags(rawValue: 2)
-  static let known: MessageFlags = [.wantsAcknowledgement, .wantsCredit]
+  /// On data: what follows is an `Offer`; the data themselves are read from the sender's memory.
+  public static let offered = MessageFlags(rawValue: 4)
+  static let known: MessageFlags = [.wantsAcknowledgement, .wantsCredit, .offered]
 }
 
 /// The header of every active message, 24 bytes, little endian. `connection` and `check` are the receiver's: it gave them out in the

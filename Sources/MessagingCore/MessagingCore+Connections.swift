@@ -182,6 +182,7 @@ extension MessagingCore {
     connections[slot].state = state
     connections[slot].due = []
     connections[slot].acknowledgements.clear()
+    connections[slot].returns.clear()
     if connections[slot].isMute { connections[slot].rejections.clear() }
     livingCount -= 1
     shareGrant()

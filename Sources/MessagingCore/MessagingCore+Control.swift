@@ -9,14 +9,18 @@ extension MessagingCore {
       if header.flags.contains(.wantsCredit), connections[connection].credit.want(UInt32(truncatingIfNeeded: header.tag &>> 32)) {
         makeDue(.credit, connection)
       }
-    case .acknowledgement, .rejection:
+    case .acknowledgement, .rejection, .returned:
       var bits = header.tag
       while bits != 0 {
         let index = UInt32(truncatingIfNeeded: bits.trailingZeroBitCount)
         bits &= bits &- 1
         let send = sending.find(connection, header.sequence &+ index)
         if send == .none { continue }
-        if header.kind == .acknowledgement { matched(send) } else { rejected(send) }
+        switch header.kind {
+        case .acknowledgement: matched(send)
+        case .rejection: rejected(send)
+        default: takeBack(send, failed: false)
+        }
       }
     case .flush:
       if connections[connection].flush.want(header.sequence, connections[connection].order) {
@@ -35,6 +39,18 @@ extension MessagingCore {
       pass(connections[connection].acknowledgements, .acknowledgement, connection)
       connections[connection].acknowledgements.clear()
       _ = connections[connection].acknowledgements.add(sequence)
+    }
+    list(connection)
+  }
+
+  /// The data of an offered message were read, or will not be: its sender may have its memory back.
+  public mutating func offerEnded(_ id: ConnectionID, sequence: UInt32) {
+    let connection = slot(of: id)
+    guard connection != .none, connections[connection].state.isLiving else { return }
+    if !connections[connection].returns.add(sequence) {
+      pass(connections[connection].returns, .returned, connection)
+      connections[connection].returns.clear()
+      _ = connections[connection].returns.add(sequence)
     }
     list(connection)
   }
@@ -63,7 +79,7 @@ extension MessagingCore {
       switch connections[connection].state {
       case .connecting: early.append(effect)
       case .failed: continue
-      case .closed where header.kind == .acknowledgement || connections[connection].isMute: continue
+      case .closed where header.kind != .rejection || connections[connection].isMute: continue
       case .open, .closed:
         return .control(id, connections[connection].header(header.kind, tag: header.tag, sequence: header.sequence))
       }

@@ -38,6 +38,18 @@ extension MessagingCore {
     return .queued(sending.id(send))
   }
 
+  /// Instead of handing a rendezvous' data to the transport the shell tells the peer where they are: `Effect.returned` follows. Right
+  /// after the header was given out.
+  public mutating func offer(_ id: SendID) {
+    let send = id.slot
+    // Its result may have been given while its start was on the way to the shell.
+    precondition(
+      sending.sends.holds(send, id.generation) && (sending[send].state == .started || sending[send].state == .reported),
+      "a rendezvous that just started")
+    sending[send].isOffered = true
+    if !sending[send].isListed { sending.list(send) }
+  }
+
   /// The transport gave the buffer back: eager, the data left; rendezvous, they were read.
   /// - Parameter failed: It could not send them. That leaves a hole in the order, so the shell fails the connection, too.
   public mutating func sendFinished(_ id: SendID, failed: Bool = false) -> SendFinish {
@@ -162,6 +174,14 @@ extension MessagingCore {
   mutating func rejected(_ send: Slot) {
     sending[send].isRejected = true
     if sending[send].state == .awaitingMatch { finish(send, .rejected) }
+    takeBack(send, failed: false)
+  }
+
+  /// The peer reads an offered send's memory no more: once.
+  mutating func takeBack(_ send: Slot, failed: Bool) {
+    guard sending[send].isOffered else { return }
+    sending[send].isOffered = false
+    effects.append(.returned(sending.id(send), failed: failed))
   }
 
   mutating func sendExpired(_ send: Slot) {
@@ -175,9 +195,14 @@ extension MessagingCore {
     }
   }
 
-  /// When a connection ends: those the transport has end by `sendFinished`.
+  /// When a connection ends: those the transport has end by `sendFinished`, those that were offered are taken back.
   mutating func endSends(_ connection: Slot) {
     let result = connections[connection].state.sendResult
+    var send = connections[connection].sends.head
+    while send != connections[connection].firstQueued {
+      takeBack(send, failed: true)
+      send = sending.links.next(send)
+    }
     while connections[connection].firstQueued != .none { finish(connections[connection].firstQueued, result) }
     while connections[connection].awaiting.head != .none { finish(connections[connection].awaiting.head, result) }
   }
@@ -196,7 +221,7 @@ extension MessagingCore {
   private mutating func report(_ send: Slot) {
     sending[send].timer = .none
     sending[send].state = .reported
-    sending.unlist(send)
+    if !sending[send].isOffered { sending.unlist(send) }
     connections[sending[send].connection].counters.sendsInFlight &-= 1
   }
 

@@ -91,7 +91,7 @@ public struct MessagingCore: ~Copyable, Sendable {
     case .start(let id, _, _): if !isStartable(id) { return failToStart(id) }
     case .sendDone(let id, let result, _): return .sendDone(id, result, pinned: concludeSend(id.slot))
     case .flushDone(let id, _): flushing.flushes.free(id.slot)
-    case .control: break
+    case .returned, .control: break
     }
     return effect
   }

@@ -154,6 +154,8 @@ public enum Effect: Equatable, Sendable, BitwiseCopyable {
   /// The result of a send. With `pinned` the transport still has the buffer: the slot stays until `sendFinished`.
   case sendDone(SendID, SendResult, pinned: Bool)
   case flushDone(FlushID, FlushResult)
+  /// An offered send's memory is not read any more: take the offer back, then call `sendFinished`, failed when its connection has ended.
+  case returned(SendID, failed: Bool)
   /// Transmit a header without data.
   case control(ConnectionID, MessageHeader)
 }

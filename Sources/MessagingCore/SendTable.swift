@@ -30,6 +30,8 @@ struct SendRecord: SlotRecord {
   var isRejected = false
   /// `sendDone` with this result is on its way to the shell.
   var hasResultOnWay = false
+  /// The peer reads the data where they are, and has not said yet that it did.
+  var isOffered = false
 }
 
 /// Sends, and those of them that an acknowledgement or a rejection may name.

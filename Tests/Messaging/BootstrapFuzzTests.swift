@@ -1,6 +1,7 @@
 import CausewayBase
 import CausewayLinuxIO
 import CausewayMessagingCore
+import Glibc
 import Testing
 
 @testable import CausewayMessaging
@@ -38,10 +39,14 @@ struct BootstrapFuzzTests {
     let nonce = [UInt8](repeating: 9, count: 32)
     let introduction = BootstrapMessage.Introduction(
       code: nonce, connection: ConnectionAddress(identifier: 1, check: 2, grant: 3), worker: [UInt8](0...99))
+    var readable = introduction
+    readable.memory = MemoryPlace(host: MemoryPlace.thisHost, process: UInt32(getpid()), descriptor: 3, address: 1 << 46)
+    readable.readsPeer = true
     return [
       .hello(.init(version: version, nonce: nonce, server: ServerID.none.bytes, hasKey: true)),
-      .challenge(.init(version: version, nonce: nonce, wantsKey: false)), .proof(introduction), .welcome(introduction),
-      .refusal(.init(code: .versionMismatch, text: "why")), .goodbye,
+      .challenge(.init(version: version, nonce: nonce, wantsKey: false)), .proof(introduction), .welcome(introduction), .proof(readable),
+      .welcome(readable),
+      .refusal(.init(code: .versionMismatch, text: "why")), .goodbye, .reading,
     ]
   }()
 

@@ -113,10 +113,14 @@ struct BootstrapTests {
     let nonce = [UInt8](repeating: 9, count: 32)
     let introduction = BootstrapMessage.Introduction(
       code: nonce, connection: ConnectionAddress(identifier: 1, check: 2, grant: 3), worker: [1, 2, 3])
+    var readable = introduction
+    readable.memory = MemoryPlace(host: MemoryPlace.thisHost, process: 7, descriptor: 8, address: 1 << 46)
+    readable.readsPeer = true
     let all: [BootstrapMessage] = [
       .hello(.init(version: version, nonce: nonce, server: ServerID.none.bytes, hasKey: true)),
-      .challenge(.init(version: version, nonce: nonce, wantsKey: false)), .proof(introduction), .welcome(introduction),
-      .refusal(.init(code: .versionMismatch, text: "why")), .goodbye,
+      .challenge(.init(version: version, nonce: nonce, wantsKey: false)), .proof(introduction), .welcome(introduction), .proof(readable),
+      .welcome(readable),
+      .refusal(.init(code: .versionMismatch, text: "why")), .goodbye, .reading,
     ]
     for message in all {
       let buffer = ByteBuffer()
@@ -156,7 +160,8 @@ struct BootstrapTests {
     let engine = try Pair.engine()
     let server = try Server(on: engine)
     let port = try await server.listen(on: "127.0.0.1")
-    let version = BootstrapMessage.Version(proto: 1, ucxMajor: 1, ucxMinor: 99, ucxPatch: 0, path: "/elsewhere/libucp.so")
+    let version = BootstrapMessage.Version(
+      proto: BootstrapMessage.protocolVersion, ucxMajor: 1, ucxMinor: 99, ucxPatch: 0, path: "/elsewhere/libucp.so")
     let buffer = ByteBuffer()
     BootstrapMessage.hello(.init(version: version, nonce: [UInt8](repeating: 0, count: 32), server: ServerID.none.bytes, hasKey: false))
       .encode(into: buffer)

@@ -31,8 +31,11 @@ struct FaultCase: CustomTestStringConvertible {
   var tls: String
 
   static let modes: [ProgressMode] = [.standard, .blocking, .busy(core: nil), .manual]
+  /// Data of a rendezvous come in a way of their own where processes read each other's memory.
   static let all: [FaultCase] = Phase.allCases.flatMap { phase in
-    modes.flatMap { mode in ["posix", "tcp"].map { FaultCase(phase: phase, mode: mode, tls: $0) } }
+    let hasWay = [.sendingRendezvous, .receivingRendezvous, .flushing, .closing].contains(phase)
+    let transports = hasWay ? ["posix", "tcp", "posix,cma"] : ["posix", "tcp"]
+    return modes.flatMap { mode in transports.map { FaultCase(phase: phase, mode: mode, tls: $0) } }
   }
 
   var testDescription: String { "\(phase), \(mode), \(tls)" }
@@ -260,7 +263,7 @@ private struct Connected {
 }
 
 /// A thread that drives an engine in `.manual`, as a program's own loop would.
-private final class OwnLoop: Sendable {
+final class OwnLoop: Sendable {
   private let isOver = Box(false)
   private let thread: Thread
 

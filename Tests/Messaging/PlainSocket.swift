@@ -3,6 +3,7 @@ import Glibc
 /// A stream socket that knows no protocol.
 final class PlainSocket {
   private let descriptor: CInt
+  var number: CInt { descriptor }
 
   init(port: UInt16, sending bytes: [UInt8]) throws {
     descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
@@ -35,6 +36,7 @@ final class PlainSocket {
 final class SilentListener {
   let port: UInt16
   private let descriptor: CInt
+  var number: CInt { descriptor }
 
   init(listens: Bool = true) throws {
     let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)

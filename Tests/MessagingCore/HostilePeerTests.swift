@@ -25,7 +25,8 @@ import Testing
       core.establish(hostile, peer: ConnectionAddress(identifier: 1, check: 1, grant: 100), eagerLimit: 8192)
       core.establish(honest, peer: ConnectionAddress(identifier: 2, check: 2, grant: 1 << 14), eagerLimit: 8192)
       for index in 0..<40 {
-        _ = core.send(on: hostile, tag: 1, length: index * 100, synchronous: index & 1 == 0)
+        let sent = core.send(on: hostile, tag: 1, length: index * 100 + (index & 2) * 5000, synchronous: index & 1 == 0)
+        if case .rendezvous(let id, _) = sent { core.offer(id) }
         _ = core.receive(in: mailbox, from: hostile, tag: UInt64(index), mask: .max << UInt64(index & 7), capacity: index * 100)
       }
       _ = core.flush(hostile)
@@ -35,7 +36,7 @@ import Testing
             let header = MessageHeader(
               kind: kind, tag: tag, connection: hostile.rawValue, sequence: start &+ UInt32(truncatingIfNeeded: number),
               credit: UInt32(truncatingIfNeeded: random.next()) & UInt32(truncatingIfNeeded: number),
-              flags: MessageFlags(rawValue: UInt8(truncatingIfNeeded: random.next()) & 3), check: 1)
+              flags: MessageFlags(rawValue: UInt8(truncatingIfNeeded: random.next()) & 7), check: 1)
             let arrival = core.arrive(header, length: length, rendezvous: random.next() & 1 == 0)
             if case .matched(let id, _) = arrival { core.finishReceive(id) }
             if length < 0 { #expect(arrival == .dropped(.badLength)) }
@@ -46,6 +47,7 @@ import Testing
         while let effect = core.nextEffect() {
           if case .control(hostile, _) = effect { controls += 1 }
           if case .start(let id, _, _) = effect { _ = core.sendFinished(id) }
+          if case .returned(let id, let failed) = effect { _ = core.sendFinished(id, failed: failed) }
         }
         #expect(controls < 64)
       }

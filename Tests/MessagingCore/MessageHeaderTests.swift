@@ -15,7 +15,7 @@ import Testing
   @Test("every kind with every set of known flags survives encoding and decoding", arguments: MessageKind.allCases)
   func roundTrip(_ kind: MessageKind) throws {
     var random = SeededRandom(seed: UInt64(kind.rawValue))
-    for flags in 0...3 as ClosedRange<UInt8> {
+    for flags in 0...7 as ClosedRange<UInt8> {
       for bound in [0, 1, UInt64(UInt32.max), UInt64(1) << 63, .max, random.next()] {
         let header = MessageHeader(
           kind: kind, tag: bound, connection: UInt32(truncatingIfNeeded: bound), sequence: UInt32(truncatingIfNeeded: ~bound),
@@ -31,12 +31,12 @@ import Testing
     var bytes = encoded(MessageHeader(kind: .data))
     for kind in 0...255 as ClosedRange<UInt8> {
       bytes[20] = kind
-      #expect((decoded(bytes) != nil) == (1...6).contains(kind), "kind \(kind)")
+      #expect((decoded(bytes) != nil) == (1...7).contains(kind), "kind \(kind)")
     }
     bytes[20] = 1
     for flags in 0...255 as ClosedRange<UInt8> {
       bytes[21] = flags
-      #expect((decoded(bytes) != nil) == (flags < 4), "flags \(flags)")
+      #expect((decoded(bytes) != nil) == (flags < 8), "flags \(flags)")
     }
     for count in 0...48 where count != 24 { #expect(decoded(Array(repeating: 1, count: count)) == nil) }
   }
@@ -46,8 +46,8 @@ import Testing
     var random = SeededRandom(seed: 24)
     for _ in 0..<2000 {
       var bytes = (0..<24).map { _ in UInt8.random(in: 0...255, using: &random) }
-      bytes[20] %= 8
-      bytes[21] %= 8
+      bytes[20] %= 9
+      bytes[21] %= 9
       if let header = decoded(bytes) { #expect(encoded(header) == bytes) }
     }
   }

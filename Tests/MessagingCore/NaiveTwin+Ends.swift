@@ -8,6 +8,7 @@ extension NaiveTwin {
     connection.isMute = state == .failed || connection.state == .connecting
     connection.state = state
     connection.acknowledgements = []
+    connection.returns = []
     connection.owesFlushAnswer = false
     if connection.isMute { connection.rejections = [] }
     let failure: ReceiveFailure = state == .failed ? .peerLost : .closed
@@ -22,6 +23,7 @@ extension NaiveTwin {
       settle(message, isMatched: false)
     }
     connection.parked = []
+    for send in sends where send.connection === connection { takeBack(send, failed: true) }
     for send in sends where send.connection === connection && send.state == .queued { conclude(send, connection.result) }
     for send in awaiting where send.connection === connection { conclude(send, connection.result) }
     let over: FlushResult = state == .failed ? .peerLost : .closed

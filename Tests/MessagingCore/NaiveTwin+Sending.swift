@@ -121,17 +121,29 @@ extension NaiveTwin {
     }
   }
 
-  mutating func answer(_ connection: Connection, _ sequences: [Int], isMatch: Bool) {
+  mutating func answer(_ connection: Connection, _ sequences: [Int], _ kind: MessageKind) {
     for sequence in sequences {
       guard
         let send = (sends + awaiting).first(where: {
-          $0.connection === connection && $0.sequence == sequence && ($0.state == .started || $0.state == .awaiting)
-            && ($0.isSynchronous || $0.isRendezvous)
+          $0.connection === connection && $0.sequence == sequence
+            && ($0.state == .started || $0.state == .awaiting || $0.isOffered) && ($0.isSynchronous || $0.isRendezvous)
         })
       else { continue }
-      if isMatch { send.isAcknowledged = true } else { send.isRejected = true }
-      if send.state == .awaiting { conclude(send, isMatch ? .ok : .rejected) }
+      switch kind {
+      case .acknowledgement: send.isAcknowledged = true
+      case .rejection: send.isRejected = true
+      default: break
+      }
+      if send.state == .awaiting && kind != .returned { conclude(send, kind == .acknowledgement ? .ok : .rejected) }
+      if kind != .acknowledgement { takeBack(send, failed: false) }
     }
+  }
+
+  mutating func takeBack(_ send: Send, failed: Bool) {
+    guard send.isOffered else { return }
+    send.isOffered = false
+    send.isReturnOnWay = true
+    effects.append(.returned(send.id!, failed: failed))
   }
 
   // MARK: Flushes

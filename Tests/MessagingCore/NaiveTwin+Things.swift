@@ -34,6 +34,7 @@ extension NaiveTwin {
     var greatest: Int
     var wanted: Int?
     var acknowledgements: [Int] = []
+    var returns: [Int] = []
     /// Those not yet told, and all that ever were to be: a peer that sends a number twice may hear of it twice.
     var rejections: [Int] = [] { didSet { rejected.formUnion(rejections) } }
     var rejected: Set<Int> = []
@@ -112,6 +113,9 @@ extension NaiveTwin {
     var sequence = 0
     var isAcknowledged = false
     var isRejected = false
+    /// The peer reads it where it is; over when `returned` was told, or is about to be.
+    var isOffered = false
+    var isReturnOnWay = false
     init(_ connection: Connection, _ tag: UInt64, _ length: Int, _ isSynchronous: Bool, _ deadline: Instant) {
       self.connection = connection
       self.tag = tag

@@ -26,9 +26,11 @@ extension TwinDriver {
   }
 
   mutating func control(_ connection: NaiveTwin.Connection) {
-    let kinds: [MessageKind] = [.credit, .credit, .acknowledgement, .acknowledgement, .rejection, .flush, .flushAcknowledgement]
+    let kinds: [MessageKind] = [
+      .credit, .credit, .acknowledgement, .acknowledgement, .rejection, .flush, .flushAcknowledgement, .returned, .returned,
+    ]
     var header = MessageHeader(
-      kind: kinds[pick(7)], connection: connection.id.rawValue, credit: credit(connection), check: connection.check)
+      kind: kinds[pick(9)], connection: connection.id.rawValue, credit: credit(connection), check: connection.check)
     var number = 0
     switch header.kind {
     case .credit:
@@ -38,7 +40,7 @@ extension TwinDriver {
         number = connection.freed + pick(60) - 5
         header.tag |= UInt64(start &+ UInt32(truncatingIfNeeded: number)) << 32
       }
-    case .acknowledgement, .rejection:
+    case .acknowledgement, .rejection, .returned:
       number = pick(connection.nextSequence + 2)
       header.tag = chance(50) ? 1 : random.next()
       if chance(70), let send = (twin.awaiting + twin.sends).first(where: { $0.connection === connection && $0.state != .queued }) {
@@ -62,9 +64,9 @@ extension TwinDriver {
       let grant = UInt32(truncatingIfNeeded: header.tag)
       if grant != 0 { connection.grant = min(Int(grant), 1 << 26) }
       if header.flags == .wantsCredit { connection.wanted = connection.reported < number ? number : nil }
-    case .acknowledgement, .rejection:
+    case .acknowledgement, .rejection, .returned:
       let sequences = (0..<64).filter { header.tag >> UInt64($0) & 1 == 1 }.map { number + $0 }
-      twin.answer(connection, sequences, isMatch: header.kind == .acknowledgement)
+      twin.answer(connection, sequences, header.kind)
     case .flush:
       if connection.expected >= number {
         connection.owesFlushAnswer = true
@@ -106,11 +108,17 @@ extension TwinDriver {
       case .sendDone(_, let result, let pinned): count("send done \(result) pinned \(pinned)")
       case .flushDone(_, let result): count("flush done \(result)")
       case .start: count("start")
+      case .returned(_, let failed): count("returned failed \(failed)")
       case .control: break
       }
       let expected = twin.nextEffect()
       expect(effect, expected, "effect")
       if difference != nil { return }
+      if case .start(let id, rendezvous: true, _) = effect { offer(id) }
+      if case .returned(let id, let failed) = effect, let send = twin.sends.first(where: { $0.id == id }) {
+        send.isReturnOnWay = false
+        finish(send, failed: failed)
+      }
     }
   }
 
@@ -126,11 +134,14 @@ extension TwinDriver {
     if header.kind != .rejection { expect(connection.state, .open, "control of an ended connection") }
     switch header.kind {
     case .data: expect(1, 0, "data as control")
-    case .acknowledgement, .rejection:
+    case .acknowledgement, .rejection, .returned:
       for index in 0..<64 where header.tag >> UInt64(index) & 1 == 1 {
         if header.kind == .acknowledgement {
           expect(connection.acknowledgements.contains(number + index), true, "an acknowledgement too many")
           connection.acknowledgements.removeAll { $0 == number + index }
+        } else if header.kind == .returned {
+          expect(connection.returns.contains(number + index), true, "a return too many")
+          connection.returns.removeAll { $0 == number + index }
         } else {
           expect(connection.rejected.contains(number + index), true, "a rejection too many")
           connection.rejections.removeAll { $0 == number + index }
@@ -159,6 +170,7 @@ extension TwinDriver {
       if !connection.rejections.isEmpty { expect(connection.rejections, [], "rejections left") }
       guard connection.state == .open else { continue }
       if !connection.acknowledgements.isEmpty { expect(connection.acknowledgements, [], "acknowledgements left") }
+      if !connection.returns.isEmpty { expect(connection.returns, [], "returns left") }
       if connection.owesFlushAnswer { expect(false, true, "flush answer left") }
       if connection.announced != share { expect(connection.announced, share, "grant left") }
       let unreported = connection.freed - connection.reported

@@ -80,7 +80,8 @@ struct TwinDriver: ~Copyable {
     case 20..<45: if let connection { arrive(connection) }
     case 45..<57: if let connection { send(connection) }
     case 57..<66: finishSend()
-    case 66..<72: finishReceive()
+    case 66..<71: finishReceive()
+    case 71: if let connection { endOffer(connection) }
     case 72..<75: cancel()
     case 75..<83: if let connection { control(connection) }
     case 83..<87: flush(connection)
@@ -192,21 +193,42 @@ struct TwinDriver: ~Copyable {
     let expected = twin.send(send, got: got)
     expect(got, expected, "send")
     guard let id = send.id else { return }
+    if case .rendezvous = got { offer(id) }
     for other in twin.sends + twin.awaiting where other !== send && other.id!.slot == id.slot {
       expect(id, other.id!, "a slot given out twice")
     }
   }
 
   private mutating func finishSend() {
-    let started = twin.sends.filter { ($0.state == .started || $0.state == .reported) && !$0.isStartOnWay }
+    let started = twin.sends.filter {
+      ($0.state == .started || $0.state == .reported) && !$0.isStartOnWay && !$0.isOffered && !$0.isReturnOnWay
+    }
     guard !started.isEmpty else { return }
-    let send = started[pick(started.count)]
-    let hasFailed = chance(10)
+    finish(started[pick(started.count)], failed: chance(10))
+  }
+
+  mutating func finish(_ send: NaiveTwin.Send, failed hasFailed: Bool) {
     note("finished \(send.id!) failed \(hasFailed)")
     let got = core.sendFinished(send.id!, failed: hasFailed)
     count("finish \(got)")
     let expected = twin.finished(send, failed: hasFailed)
     expect(got, expected, "send finished")
+  }
+
+  /// Some of the rendezvous that start are offered.
+  mutating func offer(_ id: SendID) {
+    guard chance(50), let send = twin.sends.first(where: { $0.id == id }) else { return }
+    note("offer \(id)")
+    core.offer(id)
+    send.isOffered = true
+  }
+
+  /// One of the peer's was read, or let go.
+  private mutating func endOffer(_ connection: NaiveTwin.Connection) {
+    let number = pick(connection.expected + 1) + (chance(20) ? pick(200) : 0)
+    note("offer ended \(number) on \(connection.id)")
+    core.offerEnded(connection.id, sequence: start &+ UInt32(truncatingIfNeeded: number))
+    if connection.isLiving { connection.returns.append(number) }
   }
 
   private mutating func flush(_ connection: NaiveTwin.Connection?) {

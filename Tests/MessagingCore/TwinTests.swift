@@ -40,7 +40,8 @@ import Testing
       "flush done deadline",
       "flush done peerLost", "flush done closed", "control acknowledgement", "control rejection", "control credit", "control flush",
       "control flushAcknowledgement", "send done ok pinned false", "send done deadline pinned true", "send done deadline pinned false",
-      "send done peerLost pinned false", "send done closed pinned false", "send done rejected pinned false",
+      "control returned", "returned failed true", "returned failed false", "send done peerLost pinned false",
+      "send done closed pinned false", "send done rejected pinned false",
     ]
     for what in rare { #expect(tally[what, default: 0] >= 10, "\(what) in \(tally)") }
   }

@@ -11,6 +11,7 @@ final class Side {
     var isRendezvous: Bool
     /// The sender's, to be told when a rendezvous was read or let go.
     var send: SendID?
+    var isOffered: Bool { header.flags.contains(.offered) }
   }
 
   var core: MessagingCore
@@ -123,8 +124,14 @@ struct TwoSides {
   {
     let side = sides[index]
     if isSynchronous { side.synchronous[id] = Int(header.tag) }
-    sides[1 - index].inbox.append(
-      Side.Packet(header: header, length: length, isRendezvous: isRendezvous, send: isRendezvous ? id : nil))
+    var packet = Side.Packet(header: header, length: length, isRendezvous: isRendezvous, send: isRendezvous ? id : nil)
+    if isRendezvous && length >= 9000 {
+      // Read where it is.
+      side.core.offer(id)
+      packet.header.flags.insert(.offered)
+      packet.send = nil
+    }
+    sides[1 - index].inbox.append(packet)
     if isRendezvous { side.rendezvous[id] = Int(header.tag) } else { sendFinished(side, id) }
   }
 
@@ -159,6 +166,7 @@ struct TwoSides {
     side.received += 1
     side.core.finishReceive(receive)
     if let send = packet?.send { sides[1 - index].finished.append(send) }
+    if let packet, packet.isOffered { side.core.offerEnded(side.connection, sequence: packet.header.sequence) }
   }
 
   private mutating func deliver(_ index: Int) {
@@ -208,6 +216,7 @@ struct TwoSides {
       case .deliver(let message, let receive, let info): take(index, receive, side.stored.removeValue(forKey: message), info)
       case .sendDone(let id, .ok, false):
         if let number = side.synchronous.removeValue(forKey: id) { checkMatched(side, number) }
+      case .returned(let id, false): sendFinished(side, id)
       case .flushDone(let id, .ok):
         let count = side.flushes.removeValue(forKey: id) ?? .max
         if let missing = (0..<count).first(where: { !side.arrived.contains($0) }) {

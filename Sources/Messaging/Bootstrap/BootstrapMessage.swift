@@ -11,6 +11,7 @@ internal import CausewayMessagingCore
 ///   │ ◄──────────── versions, nonce  challenge │
 ///   │ proof      MAC, connection, address ───► │  a wrong MAC: refusal
 ///   │ ◄──────── MAC, connection, address  welcome
+///   │ reading    it can read the server ─────► │  only a client on the server's host
 ///   │ … both keep it open: its end is the peer's end; goodbye before it says that it was meant …
 /// ```
 enum BootstrapMessage: Equatable {
@@ -20,8 +21,11 @@ enum BootstrapMessage: Equatable {
   case welcome(Introduction)
   case refusal(Refusal)
   case goodbye
+  /// The client can read the server's memory, and takes offers. What the server can is in its welcome.
+  case reading
 
-  static let protocolVersion: UInt16 = 1
+  /// 2: `memory`, `readsPeer` and `reading`; offers and their returns in headers.
+  static let protocolVersion: UInt16 = 2
   static let magic: UInt64 = 0x6377_6d73_6731_0d0a  // "cwmsg1\r\n": no text protocol begins with a length and this
   /// Bytes of a frame behind its length, at most; and of all that a side without proof may send.
   static let frameLimit = 8 << 10
@@ -57,6 +61,10 @@ enum BootstrapMessage: Equatable {
     var code: [UInt8]
     var connection: ConnectionAddress
     var worker: [UInt8]
+    /// Where a peer on this host may read this side.
+    var memory: MemoryPlace?
+    /// It can read the peer's. A client doesn't know yet.
+    var readsPeer = false
   }
 
   struct Refusal: Equatable {
@@ -92,6 +100,7 @@ enum BootstrapMessage: Equatable {
       body.appendBigEndian(UInt32(bitPattern: refusal.code.rawValue))
       Self.append(Array(refusal.text.utf8.prefix(2048)), body)
     case .goodbye: body.append(6)
+    case .reading: body.append(7)
     }
     buffer.appendBigEndian(UInt32(body.count))
     buffer.append(body)
@@ -113,6 +122,17 @@ enum BootstrapMessage: Equatable {
     body.appendBigEndian(introduction.connection.check)
     body.appendBigEndian(introduction.connection.grant)
     append(introduction.worker, body)
+    append(introduction.memory, body)
+    body.append(introduction.readsPeer ? 1 : 0)
+  }
+
+  static func append(_ memory: MemoryPlace?, _ body: ByteBuffer) {
+    body.append(memory == nil ? 0 : 1)
+    guard let memory else { return }
+    append(memory.host, body)
+    body.appendBigEndian(memory.process)
+    body.appendBigEndian(memory.descriptor)
+    body.appendBigEndian(memory.address)
   }
 
   // MARK: Reading
@@ -170,10 +190,20 @@ enum BootstrapMessage: Equatable {
     mutating func introduction(_ bytes: Span<UInt8>) -> Introduction? {
       guard let code = string(bytes, atMost: HMACSHA256.byteCount), let identifier: UInt32 = integer(bytes),
         let check: UInt16 = integer(bytes), let grant: UInt32 = integer(bytes), let worker = string(bytes, atMost: addressLimit),
-        !worker.isEmpty
+        !worker.isEmpty, let hasMemory = flag(bytes)
       else { return nil }
+      let memory = hasMemory ? memory(bytes) : nil
+      guard (memory != nil) == hasMemory, let readsPeer = flag(bytes) else { return nil }
       return Introduction(
-        code: code, connection: ConnectionAddress(identifier: identifier, check: check, grant: grant), worker: worker)
+        code: code, connection: ConnectionAddress(identifier: identifier, check: check, grant: grant), worker: worker, memory: memory,
+        readsPeer: readsPeer)
+    }
+
+    mutating func memory(_ bytes: Span<UInt8>) -> MemoryPlace? {
+      guard let host = string(bytes, atMost: MemoryPlace.hostByteCount), host.count == MemoryPlace.hostByteCount,
+        let process: UInt32 = integer(bytes), let descriptor: UInt32 = integer(bytes), let address: UInt64 = integer(bytes)
+      else { return nil }
+      return MemoryPlace(host: host, process: process, descriptor: descriptor, address: address)
     }
 
     mutating func flag(_ bytes: Span<UInt8>) -> Bool? {
@@ -203,6 +233,7 @@ enum BootstrapMessage: Equatable {
       guard let code: UInt32 = reader.integer(bytes), let text = reader.string(bytes, atMost: 2048) else { return nil }
       return .refusal(Refusal(code: MessagingError.Code(rawValue: Int32(bitPattern: code)), text: printable(text)))
     case 6: return .goodbye
+    case 7: return .reading
     default: return nil
     }
   }

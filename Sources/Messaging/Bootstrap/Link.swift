@@ -44,6 +44,8 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
   /// The count of workers when the peer was told of ours.
   private var introducedWorker: UInt32 = 0
   private var timer: LoopTimer?
+  /// Where the peer, when it is on this host, finds its own nonce; until it has said so or the end.
+  private var place: NoncePlace?
 
   private var driver: Driver { engine.driver }
   var isEstablished: Bool { state == .established }
@@ -155,6 +157,10 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     case (.awaitingWelcome, .welcome(let introduction)): finish(introduction)
     case (.awaitingChallenge, .refusal(let refusal)), (.awaitingWelcome, .refusal(let refusal)):
       end(MessagingError(refusal.code, subject, cause: refusal.text))
+    case (.established, .reading):
+      guard case .server = role, place != nil, let connection else { return end(garbage) }
+      place = nil
+      driver.peerReads(connection)
     case (.established, .goodbye):
       driver.progressToEnd()
       end(MessagingError(.peerLost, subject, cause: "it closed the connection"))
@@ -195,7 +201,7 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
       return end(MessagingError(.authenticationFailed, subject, cause: "one side has a key and the other has none"))
     }
     self.challenge = challenge
-    guard var introduction = introduce(), let hello else { return }
+    guard var introduction = introduce(repeating: challenge.nonce), let hello else { return }
     if let key { introduction.code = Transcript(client: hello, server: challenge).code(key, .client, client: introduction, server: nil) }
     ours = introduction
     state = .awaitingWelcome
@@ -203,7 +209,8 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
   }
 
   /// Opens the connection and says how it is called.
-  private func introduce() -> BootstrapMessage.Introduction? {
+  /// - Parameter nonce: The peer's.
+  private func introduce(repeating nonce: [UInt8]) -> BootstrapMessage.Introduction? {
     let check = UInt16.random(in: 0 ... .max, using: &engine.registry.random)
     guard let id = unsafe driver.core.pointee.openConnection(in: mailbox, check: check) else {
       refuse(.limitReached, "the server has no room for another connection")
@@ -211,8 +218,20 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     }
     connection = id
     introducedWorker = unsafe driver.work.pointee.renewals
-    return BootstrapMessage.Introduction(
+    var introduction = BootstrapMessage.Introduction(
       code: [], connection: unsafe driver.core.pointee.address(of: id), worker: unsafe driver.work.pointee.workerAddress)
+    if engine.readsMemory && MemoryPlace.isLocal(facts.local, facts.remote) {
+      let place = NoncePlace(nonce)
+      self.place = place
+      introduction.memory = MemoryPlace(
+        host: MemoryPlace.thisHost, process: UInt32(getpid()), descriptor: UInt32(stream.fileDescriptor), address: place.address)
+    }
+    return introduction
+  }
+
+  /// The peer's memory, if this engine may and can read it.
+  private func memory(_ theirs: MemoryPlace?, nonce: [UInt8]) -> ProcessMemory? {
+    place == nil ? nil : theirs?.open(socket: stream.fileDescriptor, nonce: nonce)
   }
 
   /// Server: let it in.
@@ -222,9 +241,11 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     if let key, !Transcript.isSame(theirs.code, transcript.code(key, .client, client: theirs, server: nil)) {
       return refuse(.authenticationFailed, "the client's key is another one")
     }
-    guard var introduction = introduce() else { return }
+    guard var introduction = introduce(repeating: hello.nonce) else { return }
+    let memory = memory(theirs.memory, nonce: challenge.nonce)
+    introduction.readsPeer = memory != nil
     if let key { introduction.code = transcript.code(key, .server, client: theirs, server: introduction) }
-    guard establish(theirs) else { return }
+    guard establish(theirs, memory) else { return }
     send(.welcome(introduction))
     owner?.linkWasEstablished(self)
   }
@@ -238,17 +259,21 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
         return end(MessagingError(.authenticationFailed, subject, cause: "the server does not know the key"))
       }
     }
-    guard establish(theirs) else { return }
+    let memory = memory(theirs.memory, nonce: hello.nonce)
+    guard establish(theirs, memory) else { return }
+    if memory != nil { send(.reading) }
+    if theirs.readsPeer, place != nil, let connection { driver.peerReads(connection) }
+    place = nil
     owner?.linkWasEstablished(self)
   }
 
-  private func establish(_ theirs: BootstrapMessage.Introduction) -> Bool {
+  private func establish(_ theirs: BootstrapMessage.Introduction, _ memory: ProcessMemory?) -> Bool {
     guard let connection else { return false }
     guard introducedWorker == (unsafe driver.work.pointee.renewals) else {
       refuse(.notConnected, "the worker was renewed during the handshake; connect again")
       return false
     }
-    let status = driver.connect(connection, peer: theirs.connection, address: theirs.worker.span, owner: self)
+    let status = driver.connect(connection, peer: theirs.connection, address: theirs.worker.span, memory: memory, owner: self)
     guard status == 0 else {
       let cause = "no endpoint: \(engine.library.text(of: status)); do both sides have a transport in common? (`TLS`, `NET_DEVICES`)"
       refuse(.ucxFailed, cause)
@@ -276,7 +301,7 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
   /// UCX says so.
   func connectionWasLost() {
     if state != .ended { driver.watchQueue() }
-    end(MessagingError(.peerLost, subject, cause: "UCX lost the connection"))
+    end(MessagingError(.peerLost, subject, cause: "the connection was lost"))
   }
 
   /// On our own wish, after a flush or without.

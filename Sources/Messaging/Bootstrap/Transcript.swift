@@ -12,8 +12,8 @@ struct Transcript {
     case server = 2
   }
 
-  /// HMAC-SHA256 over the label, the role, both versions, both nonces, both worker addresses and both connection ids. The client, who
-  /// proves first, knows nothing of the server's yet: an empty address and zeros stand for them.
+  /// HMAC-SHA256 over the label, the role, both versions, both nonces, both worker addresses, both connection ids and both places in
+  /// memory. The client, who proves first, knows nothing of the server's yet: an empty address and zeros stand for them.
   func code(_ key: MessagingKey, _ role: Role, client: BootstrapMessage.Introduction, server: BootstrapMessage.Introduction?) -> [UInt8] {
     let text = ByteBuffer()
     text.append("causeway messaging 1")
@@ -31,6 +31,8 @@ struct Transcript {
       text.appendBigEndian(introduction?.connection.identifier ?? 0)
       text.appendBigEndian(introduction?.connection.check ?? 0)
       text.appendBigEndian(introduction?.connection.grant ?? 0)
+      BootstrapMessage.append(introduction?.memory, text)
+      text.append(introduction?.readsPeer == true ? 1 : 0)
     }
     let code = HMACSHA256.authenticate(text.bytes, key: key.secret)
     return code.indices.map { code[$0] }

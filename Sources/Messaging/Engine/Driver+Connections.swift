@@ -4,12 +4,15 @@ internal import CausewayMessagingCore
 
 extension Driver {
   /// Makes the UCX endpoint of a connection whose handshake told the peer's worker address.
-  func connect(_ id: ConnectionID, peer: ConnectionAddress, address: Span<UInt8>, owner: any ConnectionOwner) -> Int32 {
+  func connect(_ id: ConnectionID, peer: ConnectionAddress, address: Span<UInt8>, memory: ProcessMemory?, owner: any ConnectionOwner)
+    -> Int32
+  {
     let slot = unsafe connections.pointer(id.slot)
     unsafe slot.pointee = ConnectionSlot()
     unsafe slot.pointee.driver = Unmanaged.passUnretained(self)
     unsafe slot.pointee.id = id
     unsafe slot.pointee.owner = owner
+    unsafe slot.pointee.memory = memory
     var endpoint: ucp_ep_h?
     // SAFETY: UCX copies the address; the slot never moves.
     let status = unsafe address.withUnsafeBytes { bytes in
@@ -56,6 +59,7 @@ extension Driver {
     while let id = unsafe work.pointee.lost.popLast() {
       let slot = unsafe connections.pointer(id.slot)
       guard unsafe slot.pointee.id == id else { continue }
+      stopReads(of: id, .peerLost)
       // The slot may be free as soon as the endpoint is closed.
       let owner = unsafe slot.pointee.owner
       unsafe closeEndpoint(slot, force: true)
@@ -68,6 +72,7 @@ extension Driver {
     let slot = unsafe connections.pointer(id.slot)
     unsafe core.pointee.closeConnection(id)
     guard unsafe slot.pointee.id == id else { return unsafe core.pointee.releaseConnection(id) }
+    stopReads(of: id, .closed)
     settle()
     unsafe closeEndpoint(slot, force: slot.pointee.hasFailed || slot.pointee.requests > 0)
   }
@@ -75,6 +80,8 @@ extension Driver {
   private func closeEndpoint(_ slot: UnsafeMutablePointer<ConnectionSlot>, force: Bool) {
     guard unsafe !slot.pointee.isClosing else { return }
     unsafe slot.pointee.isClosing = true
+    unsafe slot.pointee.memory = nil
+    unsafe slot.pointee.takesOffers = false
     if let endpoint = unsafe slot.pointee.endpoint {
       unsafe slot.pointee.endpoint = nil
       var request: UnsafeMutableRawPointer?

@@ -57,8 +57,9 @@ extension Driver {
   @inline(__always) func leave(_ visit: Visit, mustGoOn: Bool = false, deadline: Instant = .distantFuture) {
     settle()
     let hasCallbacks = unsafe !work.pointee.callbacks.isEmpty
+    let hasReads = isReading
     if case .guest = visit { release() }
-    if mustGoOn || hasCallbacks || deadline != .distantFuture { ensureDriven(hasCallbacks, deadline) }
+    if mustGoOn || hasCallbacks || hasReads || deadline != .distantFuture { ensureDriven(hasCallbacks, deadline) }
   }
 
   @inline(never) private func ensureDriven(_ hasCallbacks: Bool, _ deadline: Instant) {
@@ -118,13 +119,14 @@ extension Driver {
     var polls = 0
     var lastLook = cucx_now_ns()
     repeat {
-      _ = unsafe cucx_progress(table, worker)
+      let wasReading = isReading
+      _ = progress()
       drainSubmissions()
       settle()
       polls += 1
-      if polls & 15 == 0 {
+      if polls & 15 == 0 || wasReading {
         let now = cucx_now_ns()
-        if now &- lastLook > Self.absence { crowd.note(now) }
+        if !wasReading && now &- lastLook > Self.absence { crowd.note(now) }
         lastLook = now
         if now >= deadline { break }
         if unsafe core.pointee.nextDeadline != .distantFuture { advance() }
@@ -136,8 +138,8 @@ extension Driver {
   /// A guest has the lock and drives.
   private func beginTurn() { unsafe work.pointee.wasParked = isParked.exchange(false, ordering: .sequentiallyConsistent) }
 
-  /// Gives the lock back.
-  private func endTurn() {
+  /// Gives the lock back. Returns whether there is something to read.
+  @discardableResult private func endTurn() -> Bool {
     lastDrive.store(cucx_now_ns(), ordering: .relaxed)
     let hasCallbacks = unsafe !work.pointee.callbacks.isEmpty
     let wasParked = unsafe work.pointee.wasParked
@@ -147,9 +149,11 @@ extension Driver {
     }
     drainSubmissions()
     settle()
+    let hasReads = isReading
     release()
     // A thread that sleeps on an armed worker would miss what comes now: it learns that others drive.
     if wasParked && (hasCallbacks || !sleepsOnLease.load(ordering: .relaxed)) { wake() }
+    return hasReads
   }
 
   // MARK: For calls that block
@@ -163,9 +167,9 @@ extension Driver {
 
   /// - Parameter isDone: Else the engine's thread goes on at once.
   func endDriving(isDone: Bool) {
-    endTurn()
+    let hasReads = endTurn()
     drivers.subtract(1, ordering: .sequentiallyConsistent)
-    if !isDone { consumerSleeps() }
+    if !isDone || hasReads { consumerSleeps() }
   }
 
   var engineWantsIn: Bool { isWanted.load(ordering: .relaxed) }

@@ -79,6 +79,7 @@ extension Driver {
     )
     guard let header = MessageHeader(words: words) else { return drop(.badLength, nil) }
     let isRendezvous = flags & UInt64(CUCX_FLAG_RENDEZVOUS) != 0
+    if header.flags.contains(.offered) { return unsafe takeOffer(header, data, length, rendezvous: isRendezvous) }
     switch unsafe core.pointee.arrive(header, length: length, rendezvous: isRendezvous) {
     case .matched(let id, let info):
       let slot = unsafe receives.pointer(id.slot)
@@ -95,7 +96,7 @@ extension Driver {
     }
   }
 
-  @inline(never) private func drop(_ reason: DropReason, _ header: MessageHeader?) -> ucs_status_t {
+  @inline(never) func drop(_ reason: DropReason, _ header: MessageHeader?) -> ucs_status_t {
     unsafe work.pointee.dropped[Int(reason.rawValue)] &+= 1
     if reason.isViolation, let header, header.connection < UInt32.max {
       let slot = unsafe connections.pointer(ConnectionID(rawValue: header.connection).slot)
@@ -138,7 +139,7 @@ extension Driver {
     return outcome
   }
 
-  @inline(never) private func allocate(_ slot: UnsafeMutablePointer<ReceiveSlot>, _ count: Int) -> Bool {
+  @inline(never) func allocate(_ slot: UnsafeMutablePointer<ReceiveSlot>, _ count: Int) -> Bool {
     guard let buffer = MessageBuffer(unwritten: count) else { return false }
     unsafe slot.pointee.keeper = buffer
     unsafe slot.pointee.base = buffer.base
@@ -210,6 +211,7 @@ extension Driver {
     var outcome = Completion(code)
     outcome.isKept = true
     tell(target, outcome)
+    unsafe stopRead(into: slot)
   }
 
   // MARK: Stored messages
@@ -252,6 +254,10 @@ extension Driver {
     case .rendezvous(let data):
       guard let ended = unsafe fetch(data, info, into: slot) else { return nil }
       outcome = ended
+    case .offered(let block):
+      let offered = unsafe takeBack(block)
+      guard let ended = unsafe read(offered.offer, offered.sequence, info, into: slot) else { return nil }
+      outcome = ended
     case .copied(let memory):
       outcome = unsafe copy(memory, info, into: slot)
       unsafe free(memory, info.length)
@@ -285,6 +291,9 @@ extension Driver {
     switch unsafe slot.pointee.data {
     case .none: break
     case .copied(let memory): unsafe free(memory, slot.pointee.length)
+    case .offered(let block):
+      let offered = unsafe takeBack(block)
+      unsafe core.pointee.offerEnded(ConnectionID(rawValue: slot.pointee.connection), sequence: offered.sequence)
     case .held(let data), .rendezvous(let data): if !isShutDown { unsafe cucx_am_release(table, worker, data) }
     }
     unsafe slot.pointee.data = .none

@@ -36,6 +36,11 @@ extension Driver {
     _ id: SendID, _ header: MessageHeader, _ connection: ConnectionID, _ bytes: SendBytes, rendezvous: Bool, _ keeper: AnyObject?
   ) -> Started {
     let slot = unsafe sends.pointer(id.slot)
+    if rendezvous, let (base, count) = unsafe offerable(bytes, connection) {
+      unsafe fill(slot, id, connection, bytes, keeper)
+      unsafe offer(slot, id, header, connection, base, count)
+      return .pending(id.slot)
+    }
     let status = unsafe hand(slot, header, connection, bytes, rendezvous)
     if status == 1 {
       unsafe fill(slot, id, connection, bytes, keeper)
@@ -91,6 +96,9 @@ extension Driver {
   private func start(_ id: SendID, _ rendezvous: Bool, _ header: MessageHeader) {
     let slot = unsafe sends.pointer(id.slot)
     let connection = ConnectionID(rawValue: unsafe slot.pointee.connection)
+    if rendezvous, let (base, count) = unsafe offerable(slot.pointee.bytes, connection) {
+      return unsafe offer(slot, id, header, connection, base, count)
+    }
     let status = unsafe hand(slot, header, connection, slot.pointee.bytes, rendezvous)
     if status == 1 {
       unsafe slot.pointee.isUnderWay = true
@@ -163,7 +171,8 @@ extension Driver {
       let slot = unsafe sends.pointer(id.slot)
       if pinned { unsafe pin(slot, Self.outcome(result)) } else { unsafe end(slot, Self.outcome(result)) }
     case .flushDone(let id, let result): flushDone(id, result)
-    case .control(let connection, let header): control(connection, header)
+    case .returned(let id, let failed): returned(id, failed: failed)
+    case .control(let connection, let header): _ = post(header, nil, connection)
     }
   }
 
@@ -179,8 +188,9 @@ extension Driver {
     }
   }
 
-  private func control(_ connection: ConnectionID, _ header: MessageHeader) {
-    guard let endpoint = unsafe connections.pointer(connection.slot).pointee.endpoint else { return }
+  /// Sends a header without data, or with an offer. Returns a negative status when it could not.
+  func post(_ header: MessageHeader, _ offer: Offer?, _ connection: ConnectionID) -> Int32 {
+    guard let endpoint = unsafe connections.pointer(connection.slot).pointee.endpoint else { return cucxNotConnected }
     let index: UInt32
     if let free = unsafe work.pointee.freeControls.popLast() {
       index = free
@@ -193,15 +203,17 @@ extension Driver {
     unsafe slot.pointee.driver = Unmanaged.passUnretained(self)
     unsafe slot.pointee.connection = connection.rawValue
     unsafe slot.pointee.index = index
-    // SAFETY: the header is the slot's first field, which is not given out again before it is sent.
-    let status = unsafe cucx_am_send(
-      table, endpoint, Self.messageID, nil, 0, slot, MessageHeader.byteCount, 0, onControlSent, slot)
+    if let offer { unsafe slot.pointee.offer = offer.words }
+    let count = MessageHeader.byteCount + (offer == nil ? 0 : Offer.byteCount)
+    // SAFETY: the header is the slot's first field and the offer its second; the slot is not given out again before they are sent.
+    let status = unsafe cucx_am_send(table, endpoint, Self.messageID, nil, 0, slot, count, 0, onControlSent, slot)
     if status == 1 {
       unsafe connections.pointer(connection.slot).pointee.requests += 1
-      return
+      return status
     }
     unsafe work.pointee.freeControls.append(index)
     if status < 0 { _ = lost(status, connection) }
+    return status
   }
 
   func controlSent(_ slot: UnsafeMutablePointer<ControlSlot>, _ status: Int32) {

@@ -44,7 +44,7 @@ extension Driver {
     }
     var polls = 0
     repeat {
-      unsafe _ = cucx_progress(table, worker)
+      _ = progress()
       settle()
       if let completion = unsafe work.pointee.seen.take() { return completion }
       polls += 1
@@ -57,8 +57,9 @@ extension Driver {
     return nil
   }
 
-  /// Somebody else waits for the engine's thread.
+  /// Somebody else waits for the engine's thread, or there is something long to do.
   private var isElsewhereWanted: Bool {
+    if isReading { return true }
     if loop.hasWaitingWork || guests.load(ordering: .relaxed) != 0 || !submissions.isEmpty { return true }
     return unsafe !work.pointee.callbacks.isEmpty || work.pointee.isShutDown
   }

@@ -16,6 +16,8 @@ internal import Synchronization
   static let messageID: UInt32 = 1
   /// The longest time between two looks at descriptors while the thread spins.
   static let lookInterval: UInt64 = 50_000
+  /// Of the 64 rounds of a program's own turn: what one that reads a peer's memory counts for.
+  static let readRound = 16
   /// The longest sleep: a safety net under UCX's wake-ups.
   static let longestSleep = Duration.milliseconds(100)
 
@@ -36,9 +38,13 @@ internal import Synchronization
   let flushes = SlotTable<FlushSlot>(limit: 1 << 22) { FlushSlot() }
   let connections = SlotTable<ConnectionSlot>(limit: ConnectionID.limit) { ConnectionSlot() }
   let controls = SlotTable<ControlSlot>(limit: 1 << 20) { ControlSlot() }
+  /// Those under way come first.
+  let reads = SlotTable<ReadSlot>(limit: 1 << 22) { ReadSlot() }
   let work: UnsafeMutablePointer<Work>
   let submissions = SubmissionRing(capacity: 1 << 14)
   let pace: Pace
+  /// Tells large pages from small ones, where the kernel does.
+  var pageMap = PageMap()
 
   let owner = Atomic<UInt>(0)
   let isParked = Atomic<Bool>(true)
@@ -62,6 +68,11 @@ internal import Synchronization
     var runningCallbacks = CallbackList()
     /// Connections to be torn down outside UCX's callbacks.
     var lost: [ConnectionID] = []
+    /// Reads of peers' memory that are under way, and whose turn it is.
+    var readCount = 0
+    var nextRead = 0
+    /// The last offer's; odd, so never 0.
+    var ticket = UInt64.random(in: 0 ... .max) | 1
     var freeControls: [UInt32] = []
     var controlCount: UInt32 = 0
     var blocks = BlockPool()
@@ -151,6 +162,7 @@ internal import Synchronization
     safetyTimer = nil
     queueTimer = nil
     endProbe()
+    while isReading { unsafe stopReads(of: reads.pointer(0).pointee.connection, .closed) }
     finishClosing(atMost: 200_000_000)
     // SAFETY: nobody calls UCX with them again: `isShutDown` is looked at by every turn and submission.
     unsafe table.pointee.worker_destroy(worker)
@@ -195,6 +207,17 @@ internal import Synchronization
     acquire()
   }
 
+  /// One step of the transport, and of what is read from peers. Returns whether there was anything to do.
+  @inline(__always) func progress() -> Bool {
+    let isBusy = unsafe cucx_progress(table, worker) != 0
+    if unsafe work.pointee.readCount == 0 { return isBusy }
+    readOn()
+    return true
+  }
+
+  /// Descriptors and timers are looked at between two pieces of a long read.
+  @inline(__always) var isReading: Bool { unsafe work.pointee.readCount > 0 }
+
   /// Everything that came in is given to the core.
   func progressToEnd() {
     var rounds = 0
@@ -237,14 +260,14 @@ internal import Synchronization
       loop.turnOnce()
       if isShutDown { break }
       // What descriptors ended may need UCX once more, without which arming says nothing of it, and has callbacks.
-      isBusy = unsafe cucx_progress(table, worker) != 0
+      isBusy = progress()
       settle()
       if runCallbacks() { isBusy = true }
-      rounds += 1
+      rounds += isReading ? Self.readRound : 1
     } while rounds < 64 && !isShutDown && (unsafe isBusy || cucx_arm(table, worker) != 0)
     isParked.store(true, ordering: .sequentiallyConsistent)
     atomicMemoryFence(ordering: .sequentiallyConsistent)
-    if !submissions.isEmpty { loop.interrupt() }
+    if !submissions.isEmpty || isReading { loop.interrupt() }
     release()
   }
 
@@ -259,7 +282,7 @@ internal import Synchronization
     if unsafe work.pointee.isShutDown { return .wait }
     while true {
       if guests.load(ordering: .relaxed) != 0 { letGuestsIn() }
-      var isBusy = unsafe cucx_progress(table, worker) != 0
+      var isBusy = progress()
       if !submissions.isEmpty {
         submissions.drain { perform($0) }
         isBusy = true
@@ -280,7 +303,7 @@ internal import Synchronization
         unsafe work.pointee.idleSince = 0
         unsafe work.pointee.refusedSleeps = 0
         unsafe work.pointee.polls &+= 1
-        if unsafe work.pointee.polls & 63 == 0 && now() >= work.pointee.nextLook { return look() }
+        if unsafe (work.pointee.polls & 63 == 0 || isReading) && now() >= work.pointee.nextLook { return look() }
         continue
       }
       switch idle() {

@@ -1,4 +1,5 @@
 internal import CUCX
+internal import CausewayLinuxIO
 internal import CausewayMessagingCore
 
 /// A receive between its post and its end.
@@ -29,6 +30,9 @@ internal import CausewayMessagingCore
   var inline: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
   var driver: Unmanaged<Driver>?
   var id: SendID?
+  /// Of an offer, as long as the peer may read the memory; else 0. The peer reads it too.
+  var ticket: UInt64 = 0
+  static let ticketOffset = MemoryLayout<SendSlot>.offset(of: \.ticket)!
   var bytes: SendBytes = unsafe .contiguous(nil, 0)
   var keeper: AnyObject?
   var target = CompletionTarget.none
@@ -56,6 +60,8 @@ internal import CausewayMessagingCore
     /// UCX's memory, given back by a release.
     case held(UnsafeMutableRawPointer)
     case rendezvous(UnsafeMutableRawPointer)
+    /// A `StoredOffer` in a block of the pool.
+    case offered(UnsafeMutableRawPointer)
   }
   var data = Data.none
   var length = 0
@@ -68,9 +74,11 @@ struct FlushSlot {
   var operation: UInt64 = 0
 }
 
-/// A header without data on its way.
+/// A header without data on its way, or with an offer instead.
 @safe struct ControlSlot {
   var header: (UInt64, UInt64, UInt64) = (0, 0, 0)
+  /// Behind the header.
+  var offer: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
   var driver: Unmanaged<Driver>?
   var connection: UInt32 = 0
   var index: UInt32 = 0
@@ -83,7 +91,13 @@ struct FlushSlot {
   var endpoint: ucp_ep_h?
   /// Who is told of its end, on the loop's thread.
   var owner: (any ConnectionOwner)?
-  /// Requests that UCX has not given back.
+  /// The peer's, when we may and can read it.
+  var memory: ProcessMemory?
+  /// The peer can read ours.
+  var takesOffers = false
+  /// Of the messages that may go either way: the last one was read by the peer.
+  var wasReadLast = true
+  /// Requests that UCX has not given back, and reads of its memory.
   var requests = 0
   var isClosing = false
   /// UCX's, while it closes the endpoint.

@@ -27,4 +27,15 @@ int shim_socket_pair(int *first, int *second);
 /* Sends one datagram to a unix socket; a path that begins with '@' is in the abstract namespace. 0 or -errno. */
 int shim_notify(const char *path, const char *text, size_t length);
 
+/* pidfd_open(2): it is readable once the process has ended. The descriptor, with CLOEXEC, or -errno. Memory.c. */
+int shim_pidfd_open(int32_t process);
+/* pidfd_getfd(2): our own copy of that process's descriptor, with CLOEXEC, or -errno. */
+int shim_pidfd_descriptor(int pidfd, int descriptor);
+/* One process_vm_readv(2) of `count` bytes at `address` of a process and, behind them in time too, of 8 at `word_address`. Nothing when
+   `pidfd` says that it has ended. Bytes read of both together, or -errno. */
+ssize_t shim_read_process(int pidfd, int32_t process, uint64_t address, void *to, size_t count, uint64_t word_address, uint64_t *word);
+/* Whether the page at an address of this process is mapped as a huge one; `pagemap` is /proc/self/pagemap. 1, 0 or -errno (ENOTTY before
+   Linux 6.7). */
+int shim_page_is_huge(int pagemap, uint64_t address);
+
 #endif

@@ -1,0 +1,102 @@
+import Glibc
+import Testing
+
+@testable import CausewayLinuxIO
+
+@Suite struct ProcessMemoryTests {
+  /// Bytes at an address that stays, with a word behind them.
+  private final class Memory {
+    let base = UnsafeMutableRawPointer.allocate(byteCount: 16, alignment: 8)
+    init(_ bytes: [UInt8], word: UInt64) {
+      unsafe base.copyMemory(from: bytes, byteCount: 8)
+      unsafe base.storeBytes(of: word, toByteOffset: 8, as: UInt64.self)
+    }
+    deinit { unsafe base.deallocate() }
+    var address: UInt64 { unsafe UInt64(UInt(bitPattern: base)) }
+  }
+
+  private func read(_ memory: ProcessMemory, at address: UInt64, wordAddress: UInt64, word: UInt64) -> (ProcessMemory.Outcome, [UInt8]) {
+    var bytes = [UInt8](repeating: 0, count: 8)
+    let outcome = unsafe bytes.withUnsafeMutableBytes { unsafe memory.read(at: address, into: $0, wordAddress: wordAddress, word: word) }
+    return (outcome, bytes)
+  }
+
+  @Test("bytes are read where they are, as long as the word behind them is the one that was told")
+  func reads() throws {
+    let memory = try #require(ProcessMemory(getpid()))
+    let source = Memory([1, 2, 3, 4, 5, 6, 7, 8], word: 42)
+    #expect(read(memory, at: source.address, wordAddress: source.address + 8, word: 42) == (.read, [1, 2, 3, 4, 5, 6, 7, 8]))
+    #expect(read(memory, at: source.address, wordAddress: source.address + 8, word: 43).0 == .unreadable)
+  }
+
+  @Test("memory that isn't there is no memory", arguments: [0, 1, 1 << 20, 1 << 63, .max - 4] as [UInt64])
+  func nowhere(_ address: UInt64) throws {
+    let memory = try #require(ProcessMemory(getpid()))
+    let source = Memory([UInt8](repeating: 1, count: 8), word: 42)
+    #expect(read(memory, at: address, wordAddress: source.address + 8, word: 42).0 == .unreadable)
+    #expect(read(memory, at: source.address, wordAddress: address, word: 42).0 == .unreadable)
+  }
+
+  @Test("a process that has ended is gone, though somebody may have its number", arguments: [true, false])
+  func ended(_ isReaped: Bool) throws {
+    let child = try spawn()
+    let memory = try #require(ProcessMemory(child))
+    kill(child, SIGKILL)
+    var information = siginfo_t()
+    // Ended, and its number taken, until it is waited for.
+    #expect(unsafe waitid(P_PID, id_t(child), &information, WEXITED | WNOWAIT) == 0)
+    if isReaped { waitpid(child, nil, 0) }
+    #expect(read(memory, at: 1 << 20, wordAddress: 1 << 20, word: 1).0 == .gone)
+    if !isReaped { waitpid(child, nil, 0) }
+    #expect(ProcessMemory(child) == nil)
+  }
+
+  @Test("no process, no memory", arguments: [0, -1, .min, .max] as [Int32])
+  func nobody(_ number: Int32) { #expect(ProcessMemory(number) == nil) }
+
+  @Test("the other end of a connection is told from any other descriptor")
+  func otherEnd() throws {
+    let memory = try #require(ProcessMemory(getpid()))
+    let (ours, theirs) = try connected()
+    let (stranger, _) = try connected()
+    defer { for descriptor in [ours, theirs, stranger] { close(descriptor) } }
+    #expect(memory.holds(theirs, otherEndOf: ours))
+    #expect(memory.holds(ours, otherEndOf: theirs))
+    for wrong in [ours, stranger, 0, 9999, -1] { #expect(!memory.holds(wrong, otherEndOf: ours)) }
+    // Nor has a process it that only has a descriptor of the same number.
+    let child = try spawn()
+    let childs = try #require(ProcessMemory(child))
+    #expect(!childs.holds(theirs, otherEndOf: ours))
+    kill(child, SIGKILL)
+    waitpid(child, nil, 0)
+  }
+
+  private func connected() throws -> (CInt, CInt) {
+    let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    defer { close(listener) }
+    let any = SocketAddress.loopback4(port: 0)
+    #expect(any.bind(listener) == 0 && listen(listener, 1) == 0)
+    let client = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+    #expect(try #require(SocketAddress.local(of: listener)).connect(client) == 0)
+    return (client, unsafe accept4(listener, nil, nil, CInt(SOCK_CLOEXEC.rawValue)))
+  }
+
+  private func spawn() throws -> pid_t {
+    var child: pid_t = 0
+    var words = unsafe ["sleep", "60"].map { unsafe strdup($0) } + [nil]
+    defer { for index in unsafe words.indices { unsafe free(words[index]) } }
+    #expect(unsafe posix_spawnp(&child, "sleep", nil, nil, &words, environ) == 0)
+    return child
+  }
+}
+
+@Suite struct PageMapTests {
+  @Test("memory in small pages is not in huge ones", .enabled(if: PageMap()?.isHuge(0) != nil))
+  func small() throws {
+    let map = try #require(PageMap())
+    let bytes = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
+    unsafe bytes.initializeMemory(as: UInt8.self, repeating: 1, count: 4096)
+    #expect(unsafe map.isHuge(UInt64(UInt(bitPattern: bytes))) == false)
+    unsafe bytes.deallocate()
+  }
+}
