@@ -8,7 +8,11 @@ extension PeerLink {
   /// Gap between two tellings of PATHS that nobody acknowledged.
   static let pathsInterval: UInt64 = 200_000_000
   static let helloLimit = 3
+  /// Between two times that an end asks because frames came before a HELLO, and what the last HELLO waits for its answer.
   static let helloInterval: UInt64 = 1_000_000_000
+  /// What the first and the second wait: until the answer nothing else can be sent, so one that is lost goes again soon.
+  static let firstHelloInterval: UInt64 = 250_000_000
+  static let secondHelloInterval: UInt64 = 750_000_000
   /// From the first packet under new keys to the verdict that who asked for them is a stock peer: three HELLOs, and what the last takes.
   static let strangerPatience: UInt64 = 3_500_000_000
   /// PARAM goes again when the wish moved by an eighth, at most ten times a second.
@@ -52,7 +56,8 @@ extension PeerLink {
   func nextHello(_ session: Session, _ path: BondPath, _ output: UnsafeMutablePointer<UInt8>, _ now: Instant) -> OutgoingRun? {
     helloPending = false
     helloAttempts += 1
-    helloDeadline = Instant(nanoseconds: now.nanoseconds + Self.helloInterval)
+    let interval = helloAttempts == 1 ? Self.firstHelloInterval : helloAttempts == 2 ? Self.secondHelloInterval : Self.helloInterval
+    helloDeadline = Instant(nanoseconds: now.nanoseconds + interval)
     let hello = localHello
     let count = engine.scratch.write(limit: Self.controlByteLimit) { out in _ = hello.write(isAcknowledgement: false, into: &out) }
     return unsafe sealControl(session, path, nil, count: count, flags: .unacknowledged, output, now)

@@ -76,6 +76,8 @@ package struct FaultProgram: Sendable, CustomStringConvertible {
 
   package var healedAt: Duration { faults.map { $0.end + $0.recoveryBound }.max() ?? Self.firstFault }
   package var duration: Duration { healedAt + watch }
+  /// While both ends run, and flows send.
+  var awakeTime: Duration { faults.reduce(duration) { $1.kind == .sleep ? $0 - $1.duration : $0 } }
 
   package var description: String { "seed \(seed): " + faults.map(\.description).joined(separator: ", ") }
 

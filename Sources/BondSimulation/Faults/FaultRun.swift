@@ -84,7 +84,7 @@ package struct FaultRun {
 
   /// Packets of a flow that may come after a later one.
   private func lateLimit(_ flow: FlowResult) -> Double {
-    let rate = Double(flow.sent) / program.duration.inSeconds
+    let rate = Double(flow.sent) / program.awakeTime.inSeconds
     return bounds.reorderedShare * Double(max(50, flow.received)) + rate * program.lateSeconds + Double(program.unorderedPackets)
   }
 
