@@ -96,6 +96,49 @@ import Testing
   }
 }
 
+@Suite struct ReadingThreadTests {
+  @Test("a piece given is a piece read, one after the other, and its outcome is told once")
+  func pieces() throws {
+    let memory = try #require(ProcessMemory(getpid()))
+    let thread = try ReadingThread(name: "test")
+    let source = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 8)
+    let target = UnsafeMutableRawBufferPointer.allocate(byteCount: 8, alignment: 8)
+    defer {
+      unsafe source.deallocate()
+      unsafe target.deallocate()
+    }
+    for index in 0..<64 { unsafe source[index] = UInt8(index) }
+    let address = UInt64(UInt(bitPattern: source.baseAddress))
+    let word = unsafe source.loadUnaligned(fromByteOffset: 56, as: UInt64.self)
+    for start in 0..<48 {
+      #expect(thread.isIdle && thread.takeOutcome() == nil)
+      // Every fourth one finds another word.
+      let piece = unsafe ReadingThread.Piece(
+        memory, at: address + UInt64(start), into: target, wordAddress: address + 56, word: start % 4 == 3 ? 1 : word)
+      thread.give(piece)
+      #expect(!thread.isIdle)
+      #expect(thread.wait() == (start % 4 == 3 ? .unreadable : .read))
+      #expect(thread.wait() == nil)
+      #expect(unsafe target.elementsEqual((start..<start + 8).map { UInt8($0) }))
+    }
+    thread.stop()
+    thread.stop()
+  }
+
+  @Test("it ends when it is told to, with and without a piece", arguments: [true, false])
+  func stops(_ hasPiece: Bool) throws {
+    let thread = try ReadingThread(name: "test")
+    var byte: UInt64 = 7
+    try unsafe withUnsafeMutableBytes(of: &byte) { bytes in
+      let address = UInt64(UInt(bitPattern: bytes.baseAddress))
+      let memory = try #require(ProcessMemory(getpid()))
+      if hasPiece { thread.give(unsafe ReadingThread.Piece(memory, at: address, into: bytes, wordAddress: address, word: 7)) }
+      thread.stop()
+    }
+    #expect(thread.takeOutcome() == nil)
+  }
+}
+
 @Suite struct PageMapTests {
   @Test("memory in small pages is not in huge ones", .enabled(if: PageMap()?.isHuge(0) != nil))
   func small() throws {
