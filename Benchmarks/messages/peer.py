@@ -155,9 +155,10 @@ class Batches(Side):
 
 async def causeway_side():
     import causeway
+    import numpy  # the same memory as Starway's
 
     def buffer():
-        return bytearray(b"\x5a") * size
+        return numpy.full(size, 0x5A, dtype=numpy.uint8)
 
     engine = causeway.Engine(progress=values.get("mode", "adaptive"))
     make = Batches if manner == "batches" else Side

@@ -158,7 +158,8 @@ class Python:
 
     @property
     def environment(self) -> dict:
-        return {"PYTHONPATH": str(STARWAY if self.library == "starway" else REPOSITORY / "python")}
+        # Starway's folder has NumPy, too.
+        return {"PYTHONPATH": str(STARWAY) if self.library == "starway" else f"{REPOSITORY / 'python'}:{STARWAY}"}
 
     def words(self, role, case) -> list:
         # Starway's shared memory is what UCX takes by itself: it has no error handling.

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Testing
 
@@ -5,7 +6,7 @@ import Testing
 
 @Suite struct ProcessMemoryTests {
   /// Bytes at an address that stays, with a word behind them.
-  private final class Memory {
+  @safe private final class Memory {
     let base = UnsafeMutableRawPointer.allocate(byteCount: 16, alignment: 8)
     init(_ bytes: [UInt8], word: UInt64) {
       unsafe base.copyMemory(from: bytes, byteCount: 8)
@@ -42,9 +43,10 @@ import Testing
     let child = try spawn()
     let memory = try #require(ProcessMemory(child))
     kill(child, SIGKILL)
-    var information = siginfo_t()
+    var information = unsafe siginfo_t()
     // Ended, and its number taken, until it is waited for.
-    #expect(unsafe waitid(P_PID, id_t(child), &information, WEXITED | WNOWAIT) == 0)
+    let waited = unsafe waitid(P_PID, id_t(child), &information, WEXITED | WNOWAIT)
+    #expect(waited == 0)
     if isReaped { waitpid(child, nil, 0) }
     #expect(read(memory, at: 1 << 20, wordAddress: 1 << 20, word: 1).0 == .gone)
     if !isReaped { waitpid(child, nil, 0) }
@@ -74,19 +76,66 @@ import Testing
   private func connected() throws -> (CInt, CInt) {
     let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
     defer { close(listener) }
-    let any = SocketAddress.loopback4(port: 0)
-    #expect(any.bind(listener) == 0 && listen(listener, 1) == 0)
-    let client = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
-    #expect(try #require(SocketAddress.local(of: listener)).connect(client) == 0)
-    return (client, unsafe accept4(listener, nil, nil, CInt(SOCK_CLOEXEC.rawValue)))
+    let bound = SocketAddress.loopback4(port: 0).bind(listener)
+    #expect(bound == 0 && listen(listener, 1) == 0)
+    let client = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    let connected = try #require(SocketAddress.local(of: listener)).connect(client)
+    #expect(connected == 0)
+    let accepted = accept(listener, nil, nil)
+    for descriptor in [client, accepted] { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+    return (client, accepted)
   }
 
   private func spawn() throws -> pid_t {
     var child: pid_t = 0
-    var words = unsafe ["sleep", "60"].map { unsafe strdup($0) } + [nil]
+    var words: [UnsafeMutablePointer<CChar>?] = unsafe [strdup("sleep"), strdup("60"), nil]
     defer { for index in unsafe words.indices { unsafe free(words[index]) } }
-    #expect(unsafe posix_spawnp(&child, "sleep", nil, nil, &words, environ) == 0)
+    let result = unsafe posix_spawnp(&child, "sleep", nil, nil, &words, environ)
+    #expect(result == 0)
     return child
+  }
+}
+
+@Suite struct ReadingThreadTests {
+  @Test("a piece given is a piece read, one after the other, and its outcome is told once")
+  func pieces() throws {
+    let memory = try #require(ProcessMemory(getpid()))
+    let thread = try ReadingThread(name: "test")
+    let source = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 8)
+    let target = UnsafeMutableRawBufferPointer.allocate(byteCount: 8, alignment: 8)
+    defer {
+      unsafe source.deallocate()
+      unsafe target.deallocate()
+    }
+    for index in 0..<64 { unsafe source[index] = UInt8(index) }
+    let address = UInt64(UInt(bitPattern: source.baseAddress))
+    let word = unsafe source.loadUnaligned(fromByteOffset: 56, as: UInt64.self)
+    for start in 0..<48 {
+      #expect(thread.isIdle && thread.takeOutcome() == nil)
+      // Every fourth one finds another word.
+      let piece = unsafe ReadingThread.Piece(
+        memory, at: address + UInt64(start), into: target, wordAddress: address + 56, word: start % 4 == 3 ? 1 : word)
+      thread.give(piece)
+      #expect(!thread.isIdle)
+      #expect(thread.wait() == (start % 4 == 3 ? .unreadable : .read))
+      #expect(thread.wait() == nil)
+      #expect(unsafe target.elementsEqual((start..<start + 8).map { UInt8($0) }))
+    }
+    thread.stop()
+    thread.stop()
+  }
+
+  @Test("it ends when it is told to, with and without a piece", arguments: [true, false])
+  func stops(_ hasPiece: Bool) throws {
+    let thread = try ReadingThread(name: "test")
+    var byte: UInt64 = 7
+    try unsafe withUnsafeMutableBytes(of: &byte) { bytes in
+      let address = UInt64(UInt(bitPattern: bytes.baseAddress))
+      let memory = try #require(ProcessMemory(getpid()))
+      if hasPiece { thread.give(unsafe ReadingThread.Piece(memory, at: address, into: bytes, wordAddress: address, word: 7)) }
+      thread.stop()
+    }
+    #expect(thread.takeOutcome() == nil)
   }
 }
 
@@ -96,7 +145,7 @@ import Testing
     let map = try #require(PageMap())
     let bytes = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
     unsafe bytes.initializeMemory(as: UInt8.self, repeating: 1, count: 4096)
-    #expect(unsafe map.isHuge(UInt64(UInt(bitPattern: bytes))) == false)
+    #expect(map.isHuge(UInt64(UInt(bitPattern: bytes))) == false)
     unsafe bytes.deallocate()
   }
 }

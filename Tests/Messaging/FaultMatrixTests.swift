@@ -87,10 +87,12 @@ struct FaultCase: CustomTestStringConvertible {
         while try endpoint.counters().sendsQueued == 0 { await Task.yield() }
       case .sendingRendezvous:
         let sent = Box(false)
+        // Made before: the first touch of its pages takes longer than a death.
+        let buffer = MessageBuffer(count: Connected.large)
         waiting = [
           timed {
             defer { sent.value = true }
-            try await endpoint.send(MessageBuffer(count: Connected.large), tag: 5)
+            try await endpoint.send(buffer, tag: 5)
           }
         ]
         try await connection.order("receive 5 \(Connected.large)")

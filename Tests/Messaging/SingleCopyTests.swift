@@ -1,5 +1,7 @@
+import CUCX
 import CausewayLinuxIO
 import CausewayMessagingCore
+import Glibc
 import Testing
 
 @testable import CausewayMessaging
@@ -231,6 +233,58 @@ struct SingleCopyTests {
     for buffer in buffers { #expect(buffer.last == 0) }
     try await stepped.withLoop { try await sent.value }
     try await stepped.finish()
+  }
+
+  @Test("a very long one is read from both ends, and all of it comes")
+  func bothEnds() async throws {
+    let pair = try await Pair.connected(tls: "tcp,cma")
+    pair.readsAll()
+    let (source, target) = (MessageBuffer(count: Self.large + 12_345), MessageBuffer(count: Self.large + 12_345))
+    unsafe source.withUnsafeMutableBytes { memory in
+      for place in stride(from: 0, to: memory.count - 8, by: 8) {
+        unsafe memory.storeBytes(of: place &* 0x9E37_79B9, toByteOffset: place, as: Int.self)
+      }
+    }
+    for _ in 0..<4 {
+      unsafe target.withUnsafeMutableBytes { memory in unsafe _ = memory.initializeMemory(as: UInt8.self, repeating: 0) }
+      async let received = pair.server.receive(into: target, tag: 1)
+      try await pair.client.send(source, tag: 1)
+      #expect(try await received.byteCount == source.count)
+      let isSame = unsafe source.withUnsafeBytes { one in
+        unsafe target.withUnsafeBytes { unsafe memcmp(one.baseAddress!, $0.baseAddress!, one.count) }
+      }
+      #expect(isSame == 0)
+    }
+    let helped = pair.server.driver.asGuest { pair.server.driver.readingThread != nil }
+    #expect(helped == (cucx_core_count() > 1))
+    try await pair.close()
+  }
+
+  @Test("nor does a second thread write to the memory of a receive that was cancelled")
+  func cancelledOften() async throws {
+    let pair = try await Pair.connected(tls: "tcp,cma")
+    pair.readsAll()
+    let (server, client) = (pair.server, pair.client)
+    let source = MessageBuffer([UInt8](repeating: 7, count: Self.large))
+    var cancelled = 0
+    for _ in 0..<12 {
+      let buffer = MessageBuffer(count: Self.large)
+      let task = Task { await code { _ = try await server.receive(into: buffer, tag: 1) } }
+      async let sent: Void = client.send(source, tag: 1)
+      while buffer.first == 0 && buffer.last == 0 { await Task.yield() }
+      task.cancel()
+      if await task.value == .cancelled {
+        cancelled += 1
+        let before = buffer.array()
+        try await sent
+        #expect(buffer.array() == before)
+      } else {
+        try await sent
+        #expect(buffer.last == 7)
+      }
+    }
+    #expect(cancelled > 0)
+    try await pair.close()
   }
 
   // MARK: Matching

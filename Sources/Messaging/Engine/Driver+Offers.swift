@@ -32,6 +32,7 @@ extension Driver {
     _ count: Int
   ) {
     unsafe core.pointee.offer(id)
+    unsafe work.pointee.offerCount += 1
     unsafe work.pointee.ticket &+= 2
     let ticket = unsafe work.pointee.ticket
     unsafe slot.pointee.ticket = ticket
@@ -48,6 +49,7 @@ extension Driver {
   func returned(_ id: SendID, failed: Bool) {
     let slot = unsafe sends.pointer(id.slot)
     unsafe slot.pointee.ticket = 0
+    unsafe work.pointee.offerCount -= 1
     atomicMemoryFence(ordering: .sequentiallyConsistent)
     unsafe finish(slot, failed: failed)
   }

@@ -206,6 +206,7 @@ extension Driver {
     let slot = unsafe receives.pointer(index)
     guard unsafe slot.pointee.keeper != nil, unsafe !slot.pointee.isReported else { return }
     unsafe slot.pointee.isReported = true
+    unsafe haltRead(into: slot)
     let target = unsafe take(&slot.pointee.target)
     unsafe ForeignKeeper.report(slot.pointee.keeper)
     var outcome = Completion(code)

@@ -45,6 +45,9 @@ internal import Synchronization
   let pace: Pace
   /// Tells large pages from small ones, where the kernel does.
   var pageMap = PageMap()
+  /// Helps with long reads, from the first one on.
+  var readingThread: ReadingThread?
+  var hasTriedHelp = false
 
   let owner = Atomic<UInt>(0)
   let isParked = Atomic<Bool>(true)
@@ -71,6 +74,8 @@ internal import Synchronization
     /// Reads of peers' memory that are under way, and whose turn it is.
     var readCount = 0
     var nextRead = 0
+    /// Messages that peers may read from us.
+    var offerCount = 0
     /// The last offer's; odd, so never 0.
     var ticket = UInt64.random(in: 0 ... .max) | 1
     var freeControls: [UInt32] = []
@@ -163,6 +168,8 @@ internal import Synchronization
     queueTimer = nil
     endProbe()
     while isReading { unsafe stopReads(of: reads.pointer(0).pointee.connection, .closed) }
+    readingThread?.stop()
+    readingThread = nil
     finishClosing(atMost: 200_000_000)
     // SAFETY: nobody calls UCX with them again: `isShutDown` is looked at by every turn and submission.
     unsafe table.pointee.worker_destroy(worker)
