@@ -106,6 +106,9 @@ extension Driver {
   func finishClosing(atMost limit: UInt64) {
     let deadline = now() &+ limit
     while unsafe work.pointee.closing > 0 && now() < deadline { unsafe _ = cucx_progress(table, worker) }
+    // Closed endpoints go piece by piece; a worker of 1.13 that ends meanwhile changes the list of pieces while it walks it, and crashes.
+    var quietRounds = 0
+    while quietRounds < 8 && now() < deadline { quietRounds = unsafe cucx_progress(table, worker) == 0 ? quietRounds + 1 : 0 }
     unsafe connections.visit { slot in
       guard let request = unsafe slot.pointee.closeRequest else { return }
       unsafe slot.pointee.closeRequest = nil
