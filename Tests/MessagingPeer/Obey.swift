@@ -27,7 +27,10 @@ final class Obedience: @unchecked Sendable {
     let tag = CausewayMessaging.Tag(UInt64(tag))
     switch what {
     case "receive": client.receive(into: MessageBuffer(count: size), tag: tag, completion: end)
-    case "send": client.send(MessageBuffer([UInt8](repeating: 7, count: size)), tag: tag, completion: end)
+    case "send":
+      let buffer = MessageBuffer(count: size)
+      unsafe buffer.withUnsafeMutableBytes { memory in unsafe _ = memory.initializeMemory(as: UInt8.self, repeating: 7) }
+      client.send(buffer, tag: tag, completion: end)
     case "flush": client.flush(completion: end)
     case "drain":
       let buffer = MessageBuffer(count: 1 << 20)
