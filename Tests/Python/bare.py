@@ -80,6 +80,6 @@ def run(root: pathlib.Path, script: str) -> subprocess.CompletedProcess:
     # In a chroot the root is no mount, whose propagation could be changed: then whoever made the chroot has seen to it.
     mounts = 'mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && mount -t sysfs sysfs "$0/sys"'
     inside = 'exec chroot "$0" /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/root sh -euc "$1"'
-    outside = f"mount --make-rprivate / 2>/dev/null; {mounts} && {inside}"
+    outside = f"mount --make-rprivate / 2>/dev/null || true; {mounts} && {inside}"
     words = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-euc", outside, str(root), script]
     return subprocess.run(words, capture_output=True, text=True, timeout=120)
