@@ -260,6 +260,8 @@ internal import Synchronization
   /// One turn of a program that drives by itself.
   func turn() {
     guard tryAcquire() else { return }
+    // Whoever ends the engine turns the loop for the last time, by itself.
+    if hasEnded.load(ordering: .acquiring) { return release() }
     isParked.store(false, ordering: .relaxed)
     var rounds = 0
     var isBusy = false
