@@ -63,6 +63,18 @@ static void tell_deferred(loop_object *loop) {
   Py_DECREF(deferred);
 }
 
+/* Drives the engine without the GIL until there are completions, for so long at most. Nobody else takes any meanwhile. */
+static int64_t wait_here(loop_object *loop, cwm_completion *completions, uint64_t nanoseconds) {
+  cwm_queue *queue = loop->queue;
+  int64_t count;
+  loop->is_taking = true;
+  Py_BEGIN_ALLOW_THREADS;
+  count = cwm_queue_wait(queue, completions, BATCH, nanoseconds, NULL);
+  Py_END_ALLOW_THREADS;
+  loop->is_taking = false;
+  return count;
+}
+
 /* The loop calls. Returns the time. */
 static uint64_t turned(loop_object *loop) {
   loop->at_once = 0;
@@ -77,18 +89,12 @@ void loop_look(loop_object *loop, operation **place) {
   if (began - loop->turned_at > TURN_NS) return;
   if (loop->vain_looks >= VAIN_LIMIT && ++loop->vain_looks % SKIP_LIMIT) return;
   cwm_completion completions[BATCH];
-  cwm_queue *queue = loop->queue;
   Py_INCREF((PyObject *)loop);
-  loop->is_taking = true;
   do {
-    int64_t count;
-    Py_BEGIN_ALLOW_THREADS;
-    count = cwm_queue_wait(queue, completions, BATCH, SLICE_NS - (now - began), NULL);
-    Py_END_ALLOW_THREADS;
+    int64_t count = wait_here(loop, completions, SLICE_NS - (now - began));
     if (count > 0) operations_end(completions, (size_t)count);
     now = now_ns();
   } while (*place && now - began < SLICE_NS);
-  loop->is_taking = false;
   if (!loop->is_ticking) take(loop, true);
   loop->at_once++;
   if (now - began > ABSENCE_NS) loop->vain = VAIN_LIMIT;
@@ -114,13 +120,7 @@ static PyObject *tick(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
   }
   cwm_completion completions[BATCH];
-  cwm_queue *queue = loop->queue;
-  int64_t count;
-  loop->is_taking = true;
-  Py_BEGIN_ALLOW_THREADS;
-  count = cwm_queue_wait(queue, completions, BATCH, SLICE_NS, NULL);
-  Py_END_ALLOW_THREADS;
-  loop->is_taking = false;
+  int64_t count = wait_here(loop, completions, SLICE_NS);
   uint64_t now = loop->turned_at = now_ns();
   if (now - began > ABSENCE_NS) loop->vain = VAIN_LIMIT; /* pushed off the core: somebody else needs it */
   if (count > 0) {
