@@ -14,15 +14,9 @@ extension PacketThread {
   func openListeners() throws {
     var port = plan.listenPort
     for isIPv6 in [false, true] {
-      if let wanted = plan.listenAddress, (wanted.family == .v6) != isIPv6 {
+      guard let address = plan.listenAddress(isIPv6: isIPv6, port: port) else {
         sockets.append(OpenSocket(socket: nil, binding: .any, isIPv6: isIPv6))
         continue
-      }
-      let address: DatagramAddress
-      if let wanted = plan.listenAddress {
-        address = DatagramAddress(wanted, port: port)
-      } else {
-        address = isIPv6 ? .ipv6(high: 0, low: 0, port: port) : .ipv4(0, port: port)
       }
       do {
         try open(UDPSocket(bindingTo: address, options: options()), .any, isIPv6)

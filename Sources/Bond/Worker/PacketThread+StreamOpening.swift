@@ -81,13 +81,7 @@ extension PacketThread {
   func openStreamListeners() throws {
     guard let port = plan.listenTCPPort else { return }
     for isIPv6 in [false, true] {
-      if let wanted = plan.listenAddress, (wanted.family == .v6) != isIPv6 { continue }
-      let address: DatagramAddress
-      if let wanted = plan.listenAddress {
-        address = DatagramAddress(wanted, port: port)
-      } else {
-        address = isIPv6 ? .ipv6(high: 0, low: 0, port: port) : .ipv4(0, port: port)
-      }
+      guard let address = plan.listenAddress(isIPv6: isIPv6, port: port) else { continue }
       do {
         let listener = try TCPPathListener(bindingTo: address)
         try poll.register(listener.descriptor, tag: Tag.listener + UInt64(streams.listeners.count))

@@ -17,6 +17,12 @@ struct PacketThreadPlan: Sendable {
   var mark: UInt32
   var sharesPort: Bool
   var rings: ThreadRings
+
+  /// What a socket of this family listens at; nil when it is to be an address of the other.
+  func listenAddress(isIPv6: Bool, port: UInt16) -> DatagramAddress? {
+    guard let wanted = listenAddress else { return isIPv6 ? .ipv6(high: 0, low: 0, port: port) : .ipv4(0, port: port) }
+    return (wanted.family == .v6) == isIPv6 ? DatagramAddress(wanted, port: port) : nil
+  }
 }
 
 /// One thread of the packet child: a TUN queue, sockets and an engine. No lock, no task, no allocation for a packet; the control thread
