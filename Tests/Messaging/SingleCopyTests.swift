@@ -38,6 +38,19 @@ struct SingleCopyTests {
       try #require(buffer.last == 0, "it came at once")
     }
 
+    typealias End = Task<MessagingError.Code?, Never>
+
+    /// A large message of sevens from the client, half of which is in the server's buffer, and how both calls will end.
+    func halfMessage() async throws -> (source: MessageBuffer, buffer: MessageBuffer, sent: End, received: End) {
+      let (server, client) = (pair.server, pair.client)
+      let source = MessageBuffer([UInt8](repeating: 7, count: SingleCopyTests.large))
+      let buffer = MessageBuffer(count: SingleCopyTests.large)
+      let sent = Task { await code { try await client.send(source, tag: 1) } }
+      let received = Task { await code { _ = try await server.receive(into: buffer, tag: 1) } }
+      try await untilHalf(buffer)
+      return (source, buffer, sent, received)
+    }
+
     /// Whatever is left, and the end.
     func finish() async throws {
       let loop = OwnLoop(pair.server.engine)
@@ -161,12 +174,8 @@ struct SingleCopyTests {
   @Test("the sender goes in the middle: the receive ends as peerLost, and the sender has its memory")
   func senderCloses() async throws {
     let stepped = try await Stepped()
-    let (server, client) = (stepped.pair.server, stepped.pair.client)
-    let source = MessageBuffer([UInt8](repeating: 7, count: Self.large))
-    let sent = Task { await code { try await client.send(source, tag: 1) } }
-    let buffer = MessageBuffer(count: Self.large)
-    let received = Task { await code { _ = try await server.receive(into: buffer, tag: 1) } }
-    try await stepped.untilHalf(buffer)
+    let client = stepped.pair.client
+    let (source, buffer, sent, received) = try await stepped.halfMessage()
     try await ignoring(.deadlineExceeded) { try await client.close(timeout: .zero) }
     #expect(await sent.value == .closed)
     // It may do with it what it likes: nothing of that is taken for the message.
@@ -179,11 +188,8 @@ struct SingleCopyTests {
   @Test("the receiver goes in the middle: the send ends as peerLost")
   func receiverCloses() async throws {
     let stepped = try await Stepped()
-    let (server, client) = (stepped.pair.server, stepped.pair.client)
-    let sent = Task { await code { try await client.send(MessageBuffer([UInt8](repeating: 7, count: Self.large)), tag: 1) } }
-    let buffer = MessageBuffer(count: Self.large)
-    let received = Task { await code { _ = try await server.receive(into: buffer, tag: 1) } }
-    try await stepped.untilHalf(buffer)
+    let server = stepped.pair.server
+    let (_, buffer, sent, received) = try await stepped.halfMessage()
     let closed = Box(false)
     let closing = Task {
       try await ignoring(.deadlineExceeded) { try await server.close(timeout: .zero) }
@@ -205,10 +211,7 @@ struct SingleCopyTests {
   func engineEnds() async throws {
     let stepped = try await Stepped()
     let (server, client) = (stepped.pair.server, stepped.pair.client)
-    let sent = Task { await code { try await client.send(MessageBuffer([UInt8](repeating: 7, count: Self.large)), tag: 1) } }
-    let buffer = MessageBuffer(count: Self.large)
-    let received = Task { await code { _ = try await server.receive(into: buffer, tag: 1) } }
-    try await stepped.untilHalf(buffer)
+    let (_, buffer, sent, received) = try await stepped.halfMessage()
     server.engine.shutdown()
     #expect(await received.value == .closed)
     #expect(await sent.value == .peerLost)
@@ -354,11 +357,8 @@ struct SingleCopyTests {
   @Test("an offer whose ticket is another one's by now is no message")
   func staleTicket() async throws {
     let stepped = try await Stepped()
-    let (server, client) = (stepped.pair.server, stepped.pair.client)
-    let sent = Task { await code { try await client.send(MessageBuffer([UInt8](repeating: 7, count: Self.large)), tag: 1) } }
-    let buffer = MessageBuffer(count: Self.large)
-    let received = Task { await code { _ = try await server.receive(into: buffer, tag: 1) } }
-    try await stepped.untilHalf(buffer)
+    let client = stepped.pair.client
+    let (_, _, sent, received) = try await stepped.halfMessage()
     let driver = client.driver
     driver.asGuest { unsafe driver.sends.visit { slot in if unsafe slot.pointee.ticket != 0 { unsafe slot.pointee.ticket &+= 2 } } }
     try await stepped.withLoop {
