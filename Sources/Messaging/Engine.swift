@@ -85,7 +85,8 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
 
   deinit { stop() }
 
-  /// Closes everything on it at once and ends its thread. Operations end as `closed`. Again does nothing.
+  /// Closes everything on it at once and ends its thread. Operations end as `closed`. Again does nothing. In a callback it ends when that
+  /// has returned.
   public func shutdown() { stop() }
 
   private func stop() {
@@ -96,9 +97,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
       // The last reference may die on its own thread, which ends by itself then.
       if !driver.loop.isCurrent { thread.join() }
     } else {
-      driver.acquire()
-      registry.shutDown()
-      driver.end()
+      driver.endTurns(registry.shutDown)
     }
   }
 
@@ -165,7 +164,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
 
   // MARK: Manual progress
 
-  /// One turn on the calling thread, for engines in `.manual`; elsewhere nothing. Not from two threads at once.
+  /// One turn on the calling thread, for engines in `.manual`; elsewhere nothing, and nothing while another thread takes one.
   public func progress() throws(MessagingError) {
     try checkFork("progress")
     guard options.progress == .manual, !driver.isOwner else { return }

@@ -113,6 +113,7 @@ extension Engine {
       if options.progress == .manual {
         driver.turn()
         if !queue.isEmpty { return true }
+        if hasEnded { break }
         continue
       }
       if !queue.prepareToSleep() { return true }
