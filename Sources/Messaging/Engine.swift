@@ -36,6 +36,8 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   let library: UCXLibrary
   /// Peers on this host may read its memory, and it theirs (cma).
   let readsMemory: Bool
+  /// The user who made it: the shared memory is theirs.
+  private let owner = geteuid()
   let registry: Registry
   private let forkDepth: UInt32
   private let thread: Thread?
@@ -187,6 +189,9 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   }
 
   // MARK: Inside
+
+  /// What peers need to have in common for shared memory.
+  var sharing: [UInt8] { HostDigest.sharing(owner: owner) }
 
   var isForked: Bool { cucx_fork_depth() != forkDepth }
 

@@ -102,8 +102,8 @@ internal import Synchronization
     /// The timers end the next sleep as early as a lease asks for.
     var isSetForLease = false
     var queueWatch = QueueWatch()
-    /// The worker's address, as peers get it, and how many workers there were before.
-    var workerAddress: [UInt8] = []
+    /// Where peers find the worker, and how many workers there were before.
+    var addresses = WorkerAddresses()
     var renewals: UInt32 = 0
     var isShutDown = false
     /// A callback ended the engine whose turn it runs in.
@@ -151,7 +151,7 @@ internal import Synchronization
   /// On the loop's thread, or before it runs.
   /// - Parameter efd: The worker's descriptor.
   func start(_ efd: CInt) throws(SystemError) {
-    unsafe work.pointee.workerAddress = try prepare(worker)
+    unsafe work.pointee.addresses = try prepare(worker)
     // By edges: a worker that others drive is not armed, and its descriptor stays readable meanwhile.
     efdRegistration = try loop.register(efd, efdHandler)
     deadlineTimer = LoopTimer(loop) { [unowned self] now in unsafe core.pointee.advance(to: now) }
