@@ -5,13 +5,13 @@ import Testing
 
 /// Processes of one host that cannot attach each other's shared memory: UCX would try it all the same.
 @Suite("Peers of one host, but of another user or container", .enabled(if: getuid() == 0, "other users and namespaces need root"))
-struct StrangerTests {
+struct NeighborTests {
   private static let nobody: gid_t = 65534
 
-  enum Stranger: CaseIterable { case user, ipc, processes, users }
+  enum Neighbor: CaseIterable { case user, ipc, processes, users }
 
-  /// A peer in a process that is a stranger to this one. Another user may not reach the folder of the tests, and gets a copy.
-  private static func peer(_ who: Stranger, _ words: String..., copy: borrowing Folder) throws -> Peer {
+  /// A peer in a process that is on this host, and can share nothing with this one. Another user may not reach the folder of the tests, and gets a copy.
+  private static func peer(_ who: Neighbor, _ words: String..., copy: borrowing Folder) throws -> Peer {
     let program = try who == .user ? copy.add(Peer.path("messaging-peer")) : Peer.path("messaging-peer")
     let command =
       switch who {
@@ -23,8 +23,8 @@ struct StrangerTests {
     return try Peer(words: command.dropFirst() + [program] + words, file: command[0])
   }
 
-  @Test("they talk over the network instead, in both directions and in all sizes", arguments: Stranger.allCases)
-  func talk(_ who: Stranger) async throws {
+  @Test("they talk over the network instead, in both directions and in all sizes", arguments: Neighbor.allCases)
+  func talk(_ who: Neighbor) async throws {
     let folder = try Folder()
     let engine = try Pair.engine()
     let server = try Server(on: engine)
@@ -44,8 +44,8 @@ struct StrangerTests {
     engine.shutdown()
   }
 
-  @Test("without a network transport the refusal says why", arguments: [Stranger.user, .ipc])
-  func noNetwork(_ who: Stranger) async throws {
+  @Test("without a network transport the refusal says why", arguments: [Neighbor.user, .ipc])
+  func noNetwork(_ who: Neighbor) async throws {
     let folder = try Folder()
     let engine = try Pair.engine(tls: "posix,sysv")
     let server = try Server(on: engine)
