@@ -52,7 +52,10 @@ extension Driver {
     unsafe work.pointee.polls &+= 1
     if unsafe work.pointee.polls & 15 != 0 { return .spin }
     let now = now()
-    if unsafe work.pointee.idleSince == 0 { unsafe work.pointee.idleSince = now }
+    if unsafe work.pointee.idleSince == 0 {
+      unsafe work.pointee.idleSince = now
+      pace.willSpin()
+    }
     if unsafe now &- work.pointee.idleSince >= pace.budget { return .sleep }
     return unsafe now >= work.pointee.nextLook ? .look : .spin
   }

@@ -28,15 +28,28 @@ final class Pace {
   /// Nanoseconds without work before a sleep.
   // An atomic only because a field of a class is checked for exclusive access at each look.
   private let current: Atomic<UInt64>
+  /// The cores that the thread may run on, and how often it was pushed off one.
+  private let coreCount: () -> Int
+  private let switchCount: () -> Int64
+  /// On one core a spin is worth while only for somebody on another: few are tried, and seldom.
+  private static let trials = 8
+  private static let trialPause = 1024
+  private static let window = 32
+  private static let pause = 512
+
   private var involuntarySwitches: Int64 = 0
-  /// Of the present window: spins that ended in a sleep, and those of them during which the thread was pushed off its core.
+  /// Of the present window: spins that began, those that ended in a sleep, and those of them during which the thread was pushed off its core.
+  private var spins = 0
   private var sleeps = 0
   private var disturbed = 0
   private var sleepsUntilCount = 0
   /// More than one core to run on.
   private var hasCores = true
 
-  init(_ mode: ProgressMode) {
+  init(
+    _ mode: ProgressMode, coreCount: @escaping () -> Int = { Int(cucx_core_count()) },
+    switchCount: @escaping () -> Int64 = cucx_involuntary_switches
+  ) {
     switch mode {
     case .adaptive(let spin):
       most = UInt64(clamping: max(0, spin.components.seconds * 1_000_000_000 + spin.components.attoseconds / 1_000_000_000))
@@ -50,6 +63,8 @@ final class Pace {
     }
     isManual = mode == .manual
     current = Atomic(most)
+    self.coreCount = coreCount
+    self.switchCount = switchCount
   }
 
   @inline(__always) private(set) var budget: UInt64 {
@@ -57,32 +72,37 @@ final class Pace {
     set { current.store(newValue, ordering: .relaxed) }
   }
 
+  /// There is nothing to do any more. What comes before the next sleep was worth the spin.
+  func willSpin() { spins += 1 }
+
   /// Before each sleep. A thread that is pushed off its core while it spins in vain shares that core with somebody who has better use
-  /// for it. Judged over a window; without a budget it is tried again now and then.
+  /// for it. With one core for all its threads it can't be told by that: there nothing comes while it spins unless a peer runs elsewhere.
+  /// Judged over a window; without a budget it is tried again now and then.
   func willSleep() {
     guard most > 0, !neverSleeps else { return }
     if sleepsUntilCount == 0 {
       sleepsUntilCount = 256
-      hasCores = cucx_core_count() > 1
-      if !hasCores { budget = 0 }
+      hasCores = coreCount() > 1
     }
     sleepsUntilCount -= 1
-    guard hasCores else { return }
     sleeps += 1
     if budget == 0 {
-      if sleeps >= 512 { reset(most) }
+      if sleeps >= (hasCores ? Self.pause : Self.trialPause) { reset(most) }
       return
     }
-    let switches = cucx_involuntary_switches()
+    let switches = switchCount()
     if switches != involuntarySwitches { disturbed += 1 }
     involuntarySwitches = switches
-    if sleeps >= 32 { reset(disturbed * 2 > sleeps ? 0 : most) }
+    guard sleeps >= (hasCores ? Self.window : Self.trials) else { return }
+    let isWorthIt = disturbed * 2 <= sleeps && (hasCores || spins >= 2 * sleeps)
+    reset(isWorthIt ? most : 0)
   }
 
   private func reset(_ budget: UInt64) {
     self.budget = budget
+    spins = 0
     sleeps = 0
     disturbed = 0
-    involuntarySwitches = cucx_involuntary_switches()
+    involuntarySwitches = switchCount()
   }
 }
