@@ -116,7 +116,10 @@ extension Driver {
         if engineWantsIn { yieldToEngine() }
         let time = now()
         if begun == 0 { begun = time }
-        if time &- begun >= limit { break }
+        if time &- begun >= limit {
+          if limit > 0 { crowd.noteVain(time) }
+          break
+        }
         if unsafe pace.isManual && core.pointee.nextDeadline != .distantFuture {
           unsafe core.pointee.advance(to: MessageReceiver.deadline(.zero))
         }

@@ -72,8 +72,12 @@ extension Engine {
     if !queue.isEmpty { return true }
     let start = cucx_now_ns()
     let end = nanoseconds == .max ? .max : start &+ nanoseconds
-    let spin = cucx_core_count() > 1 || options.progress == .manual ? driver.crowd.budget(driver.pace.guestBudget, start) : 0
-    if spin > 0 && options.progress != .manual, driver.drive(for: queue, until: min(end, start &+ spin)) { return true }
+    let spin = driver.crowd.budget(driver.pace.guestBudget, start)
+    if spin > 0 && options.progress != .manual {
+      if driver.drive(for: queue, until: min(end, start &+ spin)) { return true }
+      let now = cucx_now_ns()
+      if now &- start >= spin { driver.crowd.noteVain(now) }
+    }
     while cucx_now_ns() < end {
       if options.progress == .manual {
         driver.turn()
