@@ -166,6 +166,23 @@ struct EndTests {
     pair.server.engine.shutdown()
   }
 
+  @Test("closing ends a listen that still looks its name up", arguments: ["127.0.0.1", "localhost", "a.name.invalid"])
+  func closeWhileListening(_ host: String) async throws {
+    let engine = try Pair.engine()
+    let server = try Server(on: engine)
+    let code: MessagingError.Code? = await withCheckedContinuation { continuation in
+      engine.onThread {
+        // An answer comes in a later turn.
+        server.core.listen(host, 0, nil) { answer in
+          if case .failure(let error) = answer { continuation.resume(returning: error.code) } else { continuation.resume(returning: nil) }
+        }
+        server.core.closeNow()
+      }
+    }
+    #expect(code == .closed)
+    engine.shutdown()
+  }
+
   @Test("an engine's end ends everything on it")
   func shutdown() async throws {
     let pair = try await Pair.connected()
