@@ -205,7 +205,9 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
   func linkEnded(_ link: Link, _ error: MessagingError) {
     strangers.removeAll { $0.link === link }
     links[ObjectIdentifier(link)] = nil
-    if let endpoint = link.endpoint { clients.withLock { $0[endpoint.id] = nil } }
+    guard let endpoint = link.endpoint else { return }
+    clients.withLock { $0[endpoint.id] = nil }
+    if error.code == .closed { endpoint.forgetConnection() }
   }
 
   func closeNow() {
