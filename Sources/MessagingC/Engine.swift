@@ -1,4 +1,5 @@
 // swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 // The names are the header's.
 public import CMessaging
 internal import CausewayMessaging
@@ -46,7 +47,7 @@ public func cwm_engine_create(_ options: UnsafePointer<cwm_engine_options>?, _ e
   var wanted = Engine.Options()
   if let options = unsafe options {
     let given = unsafe options.pointee
-    let spin: Duration = unsafe given.spin_ns > 0 ? .nanoseconds(given.spin_ns) : .microseconds(50)
+    let spin: Duration = unsafe given.spin_ns > 0 ? .nanoseconds(Int64(clamping: given.spin_ns)) : .microseconds(50)
     switch unsafe given.progress {
     case CWM_ADAPTIVE.rawValue: wanted.progress = .adaptive(spin: spin)
     case CWM_BLOCKING.rawValue: wanted.progress = .blocking
