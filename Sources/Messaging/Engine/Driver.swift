@@ -276,14 +276,18 @@ internal import Synchronization
       if runCallbacks() { isBusy = true }
       rounds += isReading ? Self.readRound : 1
     } while rounds < 64 && !isShutDown && (unsafe isBusy || cucx_arm(table, worker) != 0)
+    sleepsUntil.store(min(unsafe core.pointee.nextDeadline, loop.nextTurn ?? .distantFuture).nanoseconds, ordering: .relaxed)
     isParked.store(true, ordering: .sequentiallyConsistent)
     atomicMemoryFence(ordering: .sequentiallyConsistent)
     if !submissions.isEmpty || isReading { loop.interrupt() }
     release()
   }
 
-  /// Any thread's guess.
-  var timeUntilTurn: Duration { Self.longestSleep }
+  /// As the last turn left it; what is handed over later makes the descriptor readable.
+  var timeUntilTurn: Duration {
+    let left = Instant(nanoseconds: sleepsUntil.load(ordering: .relaxed)) - Instant(nanoseconds: cucx_boot_ns())
+    return min(max(.zero, left), Self.longestSleep)
+  }
 
   func drainSubmissions() { if !submissions.isEmpty { submissions.drain { perform($0) } } }
 
