@@ -1,0 +1,60 @@
+import Testing
+
+@testable import CausewayMessaging
+
+@Suite("Before the proof")
+struct StrangerTests {
+  /// A server, and so many silent connections to it from each of the addresses, in turns.
+  private func crowd(_ hosts: ClosedRange<UInt8>, each count: Int) async throws -> (Server, UInt16, [PlainSocket]) {
+    let server = try Server(on: Pair.engine())
+    let port = try await server.listen(on: "127.0.0.1", key: MessagingKey(BootstrapTests.key))
+    var sockets: [PlainSocket] = []
+    for _ in 0..<count { for host in hosts { sockets.append(try PlainSocket(port: port, sending: [], from: host)) } }
+    return (server, port, sockets)
+  }
+
+  @Test("16 of one address may wait; one more ends the oldest")
+  func ofOneAddress() async throws {
+    let (server, port, sockets) = try await crowd(1...1, each: ServerCore.strangersOfOneAddress)
+    #expect(sockets.count == 16)
+    let other = try PlainSocket(port: port, sending: [], from: 2)
+    let last = try PlainSocket(port: port, sending: [])
+    #expect(sockets[0].readAll().isEmpty)
+    for socket in sockets.dropFirst() + [other, last] { #expect(socket.isSilent) }
+    server.engine.shutdown()
+  }
+
+  @Test("64 may wait; one more ends the oldest")
+  func ofAll() async throws {
+    let (server, port, sockets) = try await crowd(1...8, each: ServerCore.strangerLimit / 8)
+    #expect(sockets.count == 64)
+    let last = try PlainSocket(port: port, sending: [], from: 9)
+    #expect(sockets[0].readAll().isEmpty)
+    for socket in sockets.dropFirst() + [last] { #expect(socket.isSilent) }
+    server.engine.shutdown()
+  }
+
+  @Test("who says nothing, or only half of it, has five seconds", arguments: [[], [0, 0, 0x20, 0, 1]] as [[UInt8]])
+  func silence(_ bytes: [UInt8]) async throws {
+    let (server, port, _) = try await crowd(1...1, each: 0)
+    let begun = ContinuousClock.now
+    let socket = try PlainSocket(port: port, sending: bytes)
+    await Thread { _ = socket.readAll() }.join()
+    #expect((.seconds(5) ..< .seconds(8)).contains(ContinuousClock.now - begun))
+    server.engine.shutdown()
+  }
+
+  @Test("8 KiB are waited for, and not a byte more")
+  func frames() async throws {
+    let (server, port, _) = try await crowd(1...1, each: 0)
+    let long = try PlainSocket(port: port, sending: [0, 0, 0x20, 1])
+    #expect(long.readAll().isEmpty)
+    let whole = try PlainSocket(port: port, sending: [0, 0, 0x20, 0] + [UInt8](repeating: 1, count: 8191))
+    let client = try Client(on: server.engine)
+    try await client.connect(to: "127.0.0.1", port: port, key: MessagingKey(BootstrapTests.key))
+    #expect(whole.isSilent)
+    whole.write([1])
+    #expect(whole.readAll().isEmpty)
+    server.engine.shutdown()
+  }
+}
