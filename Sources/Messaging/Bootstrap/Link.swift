@@ -282,8 +282,10 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     state = .established
     timer = nil
     forgetHandshake()
+    // Silence, and then probes that nobody answers, a second apart: at most three.
     let seconds = max(2, engine.options.hostTimeout.components.seconds)
-    stream.setKeepAlive(idle: .seconds(max(1, seconds - 3)), interval: .seconds(1), count: 3)
+    let probes = min(3, seconds - 1)
+    stream.setKeepAlive(idle: .seconds(seconds - probes), interval: .seconds(1), count: Int(probes))
     return true
   }
 
