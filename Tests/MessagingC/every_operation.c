@@ -1,8 +1,11 @@
 /* Every operation of the C ABI once, with its answer checked; and misuse, which is answered with a code. Prints a line for each group. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "causeway_messaging.h"
 
@@ -195,6 +198,41 @@ static void mixtures(cwm_server *server, cwm_endpoint *to_client, cwm_endpoint *
   puts("mixtures");
 }
 
+/* Probes that the sockets to this port send before their peer counts as lost. */
+static int probes(uint16_t port) {
+  int count = 0;
+  for (int fd = 0; fd < 4096; fd++) {
+    struct sockaddr_in peer;
+    socklen_t size = sizeof peer, length = sizeof count;
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0 && peer.sin_family == AF_INET && ntohs(peer.sin_port) == port)
+      getsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, &length);
+  }
+  return count;
+}
+
+/* Options of an engine reach it, and those that a caller of an earlier header does not have are not read. */
+static void engine_options(void) {
+  cwm_engine_options wanted = CWM_INIT(cwm_engine_options);
+  wanted.core = -1, wanted.host_timeout_ns = 2 * second;
+  for (int has = 1; has >= 0; has--) {
+    wanted.size = has ? sizeof wanted : offsetof(cwm_engine_options, host_timeout_ns);
+    cwm_engine *own = cwm_engine_create(&wanted, &error);
+    cwm_queue *ends = cwm_queue_create(own, &error);
+    cwm_server *server = cwm_server_create(own, &error);
+    cwm_client *client = cwm_client_create(own, &error);
+    CHECK(client && ends && cwm_server_listen(server, "127.0.0.1", 0, NULL, &error) == CWM_OK);
+    cwm_operation connect = into_queue(0);
+    cwm_completion end;
+    connect.queue = ends;
+    CHECK(cwm_client_connect(client, "127.0.0.1", cwm_server_port(server), NULL, 0, &connect, NULL, &error) == CWM_PENDING);
+    CHECK(cwm_queue_wait(ends, &end, 1, 10 * second, &error) == 1 && end.code == CWM_OK);
+    CHECK(probes(cwm_server_port(server)) == (has ? 1 : 3));
+    cwm_client_free(client), cwm_server_free(server), cwm_queue_free(ends);
+    CHECK(cwm_engine_close(own, 0, &error) == CWM_OK);
+  }
+  puts("options");
+}
+
 static void endpoints(cwm_server *server, cwm_endpoint *endpoint) {
   char text[512];
   cwm_endpoint_info info = CWM_INIT(cwm_endpoint_info);
@@ -302,5 +340,6 @@ int main(void) {
   CHECK(cwm_engine_close(own, second, &error) == CWM_OK);
   cwm_queue_free(queue);
   puts("engines");
+  engine_options();
   return 0;
 }

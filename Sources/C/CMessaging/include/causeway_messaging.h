@@ -93,6 +93,7 @@ typedef struct cwm_engine_options {
   const char *transports;    /* UCX_TLS for this engine, or NULL */
   uint64_t unreceived_limit; /* bytes of unreceived cost; 0: 64 MiB */
   uint64_t endpoint_grant;   /* most of it for one endpoint; 0: 4 MiB */
+  uint64_t host_timeout_ns;  /* how long a peer's host may be gone unnoticed, in whole seconds; 0: 5 s */
 } cwm_engine_options;
 
 /* The process's default engine, made at the first call; never closed. NULL and `error` when there can be none. */
