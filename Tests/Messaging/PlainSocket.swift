@@ -39,6 +39,11 @@ final class PlainSocket: Sendable {
     return true
   }
 
+  func read(_ count: Int) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    return unsafe recv(descriptor, &bytes, count, CInt(MSG_WAITALL)) == count ? bytes : []
+  }
+
   func readAll() -> [UInt8] {
     var all: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 4096)
