@@ -23,7 +23,7 @@ struct BatchTests {
     let pair = try await Pair.connected { $0.inFlightLimit = 10 }
     let receives = (0..<30).map { ReceiveRequest(into: MessageBuffer(count: 1), tag: CausewayMessaging.Tag(UInt64($0))) }
     let ends = await Task(executorPreference: onEngine ? pair.server.engine : nil) {
-      await pair.server.receiveMany(receives, timeout: .milliseconds(20))
+      await pair.server.receiveMany(receives, timeout: .milliseconds(500))
     }.value
     #expect(ends.map(\.code) == [MessagingError.Code](repeating: .deadlineExceeded, count: 10) + .init(repeating: .wouldBlock, count: 20))
     try await pair.close()
