@@ -5,6 +5,7 @@ serving side prints its port first, the other one a line of JSON at the end.
 """
 
 import asyncio
+import collections
 import json
 import os
 import socket
@@ -50,11 +51,13 @@ class Side:
         return self.receive_one(self.back, self.tag_in)
 
     async def many(self, start, total: int):
-        """`total` operations, `window` of them at once."""
-        while total > 0:
-            for future in [start() for _ in range(min(window, total))]:
-                await future
-            total -= window
+        """`total` operations, `window` of them at once: when the oldest ends the next one starts."""
+        waiting = collections.deque(start() for _ in range(min(window, total)))
+        for _ in range(total - len(waiting)):
+            await waiting.popleft()
+            waiting.append(start())
+        for future in waiting:
+            await future
 
 
 async def run(side: Side):

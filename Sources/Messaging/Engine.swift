@@ -36,6 +36,8 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   let library: UCXLibrary
   /// Peers on this host may read its memory, and it theirs (cma).
   let readsMemory: Bool
+  /// The user who made it: the shared memory is theirs.
+  private let owner = geteuid()
   let registry: Registry
   private let forkDepth: UInt32
   private let thread: Thread?
@@ -85,7 +87,8 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
 
   deinit { stop() }
 
-  /// Closes everything on it at once and ends its thread. Operations end as `closed`. Again does nothing.
+  /// Closes everything on it at once and ends its thread. Operations end as `closed`. Again does nothing. In a callback it ends when that
+  /// has returned.
   public func shutdown() { stop() }
 
   private func stop() {
@@ -96,9 +99,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
       // The last reference may die on its own thread, which ends by itself then.
       if !driver.loop.isCurrent { thread.join() }
     } else {
-      driver.acquire()
-      registry.shutDown()
-      driver.end()
+      driver.endTurns(registry.shutDown)
     }
   }
 
@@ -165,7 +166,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
 
   // MARK: Manual progress
 
-  /// One turn on the calling thread, for engines in `.manual`; elsewhere nothing. Not from two threads at once.
+  /// One turn on the calling thread, for engines in `.manual`; elsewhere nothing, and nothing while another thread takes one.
   public func progress() throws(MessagingError) {
     try checkFork("progress")
     guard options.progress == .manual, !driver.isOwner else { return }
@@ -188,6 +189,9 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   }
 
   // MARK: Inside
+
+  /// What peers need to have in common for shared memory.
+  var sharing: [UInt8] { HostDigest.sharing(owner: owner) }
 
   var isForked: Bool { cucx_fork_depth() != forkDepth }
 

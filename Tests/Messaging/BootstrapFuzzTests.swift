@@ -35,7 +35,8 @@ struct BootstrapFuzzTests {
   }
 
   static let messages: [BootstrapMessage] = {
-    let version = BootstrapMessage.Version(proto: 1, ucxMajor: 1, ucxMinor: 13, ucxPatch: 1, path: "/lib/libucp.so")
+    let version = BootstrapMessage.Version(
+      proto: BootstrapMessage.protocolVersion, ucxMajor: 1, ucxMinor: 13, ucxPatch: 1, path: "/lib/libucp.so")
     let nonce = [UInt8](repeating: 9, count: 32)
     let introduction = BootstrapMessage.Introduction(
       code: nonce, connection: ConnectionAddress(identifier: 1, check: 2, grant: 3), worker: [UInt8](0...99))
@@ -43,8 +44,9 @@ struct BootstrapFuzzTests {
     readable.memory = MemoryPlace(host: MemoryPlace.thisHost, process: UInt32(getpid()), descriptor: 3, address: 1 << 46)
     readable.readsPeer = true
     return [
-      .hello(.init(version: version, nonce: nonce, server: ServerID.none.bytes, hasKey: true)),
-      .challenge(.init(version: version, nonce: nonce, wantsKey: false)), .proof(introduction), .welcome(introduction), .proof(readable),
+      .hello(.init(version: version, nonce: nonce, server: ServerID.none.bytes, sharing: MemoryPlace.thisHost, hasKey: true)),
+      .challenge(.init(version: version, nonce: nonce, sharing: MemoryPlace.thisHost, wantsKey: false)), .proof(introduction),
+      .welcome(introduction), .proof(readable),
       .welcome(readable),
       .refusal(.init(code: .versionMismatch, text: "why")), .goodbye, .reading,
     ]
@@ -98,7 +100,8 @@ struct BootstrapFuzzTests {
         .init(
           version: .init(
             proto: BootstrapMessage.protocolVersion, ucxMajor: UInt16(engine.library.major), ucxMinor: UInt16(engine.library.minor),
-            ucxPatch: 0, path: ""), nonce: [UInt8](repeating: 9, count: 32), server: ServerID.none.bytes, hasKey: false)))
+            ucxPatch: 0, path: ""), nonce: [UInt8](repeating: 9, count: 32), server: ServerID.none.bytes, sharing: engine.sharing,
+          hasKey: false)))
     for index in 0..<200 {
       let socket = try PlainSocket(port: port, sending: (index & 1 == 0 ? hello : []) + mutator.next())
       withExtendedLifetime(socket) {}

@@ -106,16 +106,18 @@ struct BootstrapTests {
 
   @Test("bootstrap messages survive their bytes, and every cut of them waits for more")
   func messages() {
-    let version = BootstrapMessage.Version(proto: 1, ucxMajor: 1, ucxMinor: 13, ucxPatch: 1, path: "/lib/libucp.so")
-    let nonce = [UInt8](repeating: 9, count: 32)
+    let version = BootstrapMessage.Version(
+      proto: BootstrapMessage.protocolVersion, ucxMajor: 1, ucxMinor: 13, ucxPatch: 1, path: "/lib/libucp.so")
+    let (nonce, sharing) = ([UInt8](repeating: 9, count: 32), [UInt8](repeating: 5, count: HostDigest.byteCount))
     let introduction = BootstrapMessage.Introduction(
       code: nonce, connection: ConnectionAddress(identifier: 1, check: 2, grant: 3), worker: [1, 2, 3])
     var readable = introduction
     readable.memory = MemoryPlace(host: MemoryPlace.thisHost, process: 7, descriptor: 8, address: 1 << 46)
     readable.readsPeer = true
     let all: [BootstrapMessage] = [
-      .hello(.init(version: version, nonce: nonce, server: ServerID.none.bytes, hasKey: true)),
-      .challenge(.init(version: version, nonce: nonce, wantsKey: false)), .proof(introduction), .welcome(introduction), .proof(readable),
+      .hello(.init(version: version, nonce: nonce, server: ServerID.none.bytes, sharing: sharing, hasKey: true)),
+      .challenge(.init(version: version, nonce: nonce, sharing: sharing, wantsKey: false)), .proof(introduction), .welcome(introduction),
+      .proof(readable),
       .welcome(readable),
       .refusal(.init(code: .versionMismatch, text: "why")), .goodbye, .reading,
     ]
@@ -160,8 +162,10 @@ struct BootstrapTests {
     let version = BootstrapMessage.Version(
       proto: BootstrapMessage.protocolVersion, ucxMajor: 1, ucxMinor: 99, ucxPatch: 0, path: "/elsewhere/libucp.so")
     let buffer = ByteBuffer()
-    BootstrapMessage.hello(.init(version: version, nonce: [UInt8](repeating: 0, count: 32), server: ServerID.none.bytes, hasKey: false))
-      .encode(into: buffer)
+    BootstrapMessage.hello(
+      .init(
+        version: version, nonce: [UInt8](repeating: 0, count: 32), server: ServerID.none.bytes, sharing: engine.sharing, hasKey: false)
+    ).encode(into: buffer)
     let socket = try PlainSocket(port: port, sending: buffer.bytes.indices.map { buffer.bytes[$0] })
     let answer = String(decoding: socket.readAll(), as: UTF8.self)
     #expect(answer.contains("1.99.0 at /elsewhere/libucp.so"))

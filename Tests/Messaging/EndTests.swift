@@ -243,4 +243,34 @@ struct EndTests {
     try await idle.close()
     try await server.close()
   }
+
+  @Test("an engine in manual mode takes turns from several threads, visits meanwhile, and its end, in whatever order they come")
+  func manualEnd() async throws {
+    for _ in 0..<40 {
+      let engine = try Pair.engine { $0.progress = .manual }
+      let client = try Client(on: engine)
+      let loops = [OwnLoop(engine, spins: true), OwnLoop(engine, spins: true)]
+      for _ in 0..<50 { _ = try engine.inFlight() }
+      engine.shutdown()
+      for loop in loops { await loop.end() }
+      #expect(await code { try await client.connect(to: "127.0.0.1", port: 1) } == .closed)
+    }
+  }
+
+  @Test("an engine in manual mode may be ended within its own turn, by a callback")
+  func manualEndInside() async throws {
+    let engine = try Pair.engine { $0.progress = .manual }
+    let server = try Server(on: engine)
+    let ends = Box([MessagingError.Code?]())
+    let buffer = MessageBuffer(count: 1)
+    server.receive(into: buffer, tag: 1, timeout: .milliseconds(1)) { completion in
+      engine.shutdown()
+      ends.value.append(completion.code)
+    }
+    server.receive(into: buffer, tag: 2) { ends.value.append($0.code) }
+    while !engine.hasEnded { try engine.progress() }
+    #expect(ends.value == [.deadlineExceeded, .closed])
+    try engine.progress()
+    try await server.close()
+  }
 }

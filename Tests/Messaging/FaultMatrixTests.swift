@@ -274,10 +274,15 @@ final class OwnLoop: Sendable {
   private let isOver = Box(false)
   private let thread: Thread
 
-  init(_ engine: Engine) {
+  /// - Parameter spins: It never waits for the engine's descriptor.
+  init(_ engine: Engine, spins: Bool = false) {
     let isOver = isOver
     thread = Thread {
       while !isOver.value {
+        if spins {
+          try? engine.progress()
+          continue
+        }
         var look = pollfd(fd: engine.descriptor, events: Int16(POLLIN), revents: 0)
         unsafe _ = poll(&look, 1, CInt(engine.timeUntilProgress / .milliseconds(1)))
         try? engine.progress()

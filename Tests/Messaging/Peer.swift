@@ -9,7 +9,11 @@ final class Peer {
   /// - Parameters:
   ///   - file: Another program, looked for in PATH, instead of one that is built beside.
   ///   - environment: Beside this process's own, and before it.
-  init(_ arguments: String..., program: String = "messaging-peer", file: String? = nil, environment: [String] = []) throws {
+  convenience init(_ arguments: String..., program: String = "messaging-peer", file: String? = nil, environment: [String] = []) throws {
+    try self.init(words: arguments, program: program, file: file, environment: environment)
+  }
+
+  init(words arguments: [String], program: String = "messaging-peer", file: String? = nil, environment: [String] = []) throws {
     var ends: [CInt] = [0, 0]
     if unsafe pipe(&ends) != 0 { throw Failed(errno) }
     let path = try file ?? Self.path(program)

@@ -14,6 +14,8 @@ struct SingleCopyTests {
   /// A pair whose server is driven by the test, a step at a time, so that it stands still in the middle of a message.
   struct Stepped {
     let pair: Pair
+    /// The receive of the large message is.
+    let isOver = Box(false)
 
     init() async throws {
       let (one, other) = (try Pair.engine(tls: "tcp,cma") { $0.progress = .manual }, try Pair.engine(tls: "tcp,cma"))
@@ -32,6 +34,7 @@ struct SingleCopyTests {
     /// Until part of a large message is in `buffer`.
     func untilHalf(_ buffer: MessageBuffer) async throws {
       while buffer.first == 0 {
+        try #require(!isOver.value, "it ended before anything came")
         try pair.server.engine.progress()
         await Task.yield()
       }
@@ -46,7 +49,11 @@ struct SingleCopyTests {
       let source = MessageBuffer([UInt8](repeating: 7, count: SingleCopyTests.large))
       let buffer = MessageBuffer(count: SingleCopyTests.large)
       let sent = Task { await code { try await client.send(source, tag: 1) } }
-      let received = Task { await code { _ = try await server.receive(into: buffer, tag: 1) } }
+      let isOver = isOver
+      let received = Task {
+        defer { isOver.value = true }
+        return await code { _ = try await server.receive(into: buffer, tag: 1) }
+      }
       try await untilHalf(buffer)
       return (source, buffer, sent, received)
     }
@@ -150,13 +157,16 @@ struct SingleCopyTests {
     let sent = Task { try await client.send(MessageBuffer([UInt8](repeating: 7, count: Self.large)), tag: 1) }
     let buffer = MessageBuffer(count: Self.large)
     let ended = Box<MessagingError.Code?>(nil)
-    let limit: Duration? = byDeadline ? .milliseconds(200) : nil
-    let task = Task { ended.value = await code { _ = try await server.receive(into: buffer, tag: 1, timeout: limit) } }
+    let limit: Duration? = byDeadline ? .seconds(1) : nil
+    let task = Task {
+      defer { stepped.isOver.value = true }
+      ended.value = await code { _ = try await server.receive(into: buffer, tag: 1, timeout: limit) }
+    }
     try await stepped.untilHalf(buffer)
     if !byDeadline { task.cancel() }
     // A deadline is not looked at before its time: stand still until then.
     let start = ContinuousClock.now
-    while byDeadline && ContinuousClock.now - start < .milliseconds(200) { await Task.yield() }
+    while byDeadline && ContinuousClock.now - start < .seconds(1) { await Task.yield() }
     try await stepped.withLoop {
       await task.value
       #expect(ended.value == (byDeadline ? .deadlineExceeded : .cancelled))

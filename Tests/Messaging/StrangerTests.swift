@@ -65,8 +65,12 @@ struct StrangerTests {
     let version = BootstrapMessage.Version(
       proto: BootstrapMessage.protocolVersion, ucxMajor: UInt16(library.major), ucxMinor: UInt16(library.minor), ucxPatch: 0, path: "")
     let hello = ByteBuffer()
-    BootstrapMessage.hello(.init(version: version, nonce: [UInt8](repeating: 0, count: 32), server: ServerID.none.bytes, hasKey: true))
-      .encode(into: hello)
+    BootstrapMessage.hello(
+      .init(
+        version: version, nonce: [UInt8](repeating: 0, count: 32), server: ServerID.none.bytes, sharing: server.engine.sharing, hasKey: true
+      )
+    )
+    .encode(into: hello)
     let greeting = hello.bytes.indices.map { hello.bytes[$0] }
     let (answer, wasFirst) = (Box<[UInt8]>([]), Box(false))
     await Thread {

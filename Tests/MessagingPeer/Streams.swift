@@ -86,7 +86,11 @@ final class Source: @unchecked Sendable {
 }
 
 /// Memory of `size` bytes that are there: a page that was never written is read from one that all share.
-func filledBuffer() -> MessageBuffer { MessageBuffer([UInt8](repeating: 0x5A, count: size)) }
+func filledBuffer() -> MessageBuffer {
+  let buffer = MessageBuffer(count: size)
+  unsafe buffer.withUnsafeMutableBytes { unsafe _ = $0.initializeMemory(as: UInt8.self, repeating: 0x5A) }
+  return buffer
+}
 
 /// `count` messages each way at once. Returns the nanoseconds until the last one came and the peer has the last one.
 func duplex(_ port: MessagePort, sends: Tag, receives: Tag) async throws -> UInt64 {

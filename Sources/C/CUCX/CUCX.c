@@ -195,10 +195,14 @@ int cucx_set_handler(const struct cucx_library *ucx, ucp_worker_h worker, unsign
   return ucx->set_am_handler(worker, &param);
 }
 
-int cucx_worker_address(const struct cucx_library *ucx, ucp_worker_h worker, const void **address, size_t *length) {
+int cucx_worker_address(const struct cucx_library *ucx, ucp_worker_h worker, int network_only, const void **address, size_t *length) {
   ucp_worker_attr_t attr;
   memset(&attr, 0, sizeof attr);
   attr.field_mask = UCP_WORKER_ATTR_FIELD_ADDRESS;
+  if (network_only) {
+    attr.field_mask |= UCP_WORKER_ATTR_FIELD_ADDRESS_FLAGS;
+    attr.address_flags = UCP_WORKER_ADDRESS_FLAG_NET_ONLY;
+  }
   ucs_status_t status = ucx->worker_query(worker, &attr);
   if (status != UCS_OK) return status;
   *address = attr.address;

@@ -1,6 +1,5 @@
 internal import CLinux
 internal import CausewayBase
-internal import CausewayCrypto
 internal import CausewayLinuxIO
 internal import Glibc
 
@@ -89,14 +88,7 @@ struct AddressBlob: Equatable {
   // MARK: This host
 
   /// 16 bytes that differ between boots, machines and network namespaces.
-  static let thisHost: [UInt8] = {
-    var text = (try? Files.read("/proc/sys/kernel/random/boot_id", atMost: 64)) ?? []
-    var status = stat()
-    // SAFETY: a local that outlives the call.
-    if unsafe stat("/proc/self/ns/net", &status) == 0 { text += Array("\(status.st_ino)".utf8) }
-    let digest = HMACSHA256.authenticate(text.span, key: magic.span)
-    return (0..<16).map { digest[$0] }
-  }()
+  static let thisHost = HostDigest.make("messaging address", ["net"])
 
   /// Addresses of this host's interfaces that others may reach, IPv4 first; those of the loopback come last.
   static func interfaceAddresses() -> [SocketAddress] {

@@ -7,8 +7,8 @@ internal import CausewayMessagingCore
 ///
 /// ```
 /// client                                    server
-///   │ hello      versions, nonce ────────────► │  another version: refusal
-///   │ ◄──────────── versions, nonce  challenge │
+///   │ hello      versions, nonce, memory ────► │  another version: refusal
+///   │ ◄──── versions, nonce, memory  challenge │  not the same shared memory: addresses of networks only
 ///   │ proof      MAC, connection, address ───► │  a wrong MAC: refusal
 ///   │ ◄──────── MAC, connection, address  welcome
 ///   │ reading    it can read the server ─────► │  only a client on the server's host
@@ -24,8 +24,8 @@ enum BootstrapMessage: Equatable {
   /// The client can read the server's memory, and takes offers. What the server can is in its welcome.
   case reading
 
-  /// 2: `memory`, `readsPeer` and `reading`; offers and their returns in headers.
-  static let protocolVersion: UInt16 = 2
+  /// 2: `memory`, `readsPeer` and `reading`; offers and their returns in headers. 3: `sharing`.
+  static let protocolVersion: UInt16 = 3
   static let magic: UInt64 = 0x6377_6d73_6731_0d0a  // "cwmsg1\r\n": no text protocol begins with a length and this
   /// Bytes of a frame behind its length, at most; and of all frames together that a side without proof may send.
   static let frameLimit = 8 << 10
@@ -48,12 +48,15 @@ enum BootstrapMessage: Equatable {
     var nonce: [UInt8]
     /// The server that is meant, when an address blob names it; else zeros.
     var server: [UInt8]
+    /// `HostDigest.sharing`: sides with different ones use no shared memory.
+    var sharing: [UInt8]
     var hasKey: Bool
   }
 
   struct Challenge: Equatable {
     var version: Version
     var nonce: [UInt8]
+    var sharing: [UInt8]
     var wantsKey: Bool
   }
 
@@ -83,11 +86,13 @@ enum BootstrapMessage: Equatable {
       Self.append(hello.version, body)
       Self.append(hello.nonce, body)
       Self.append(hello.server, body)
+      Self.append(hello.sharing, body)
       body.append(hello.hasKey ? 1 : 0)
     case .challenge(let challenge):
       body.append(2)
       Self.append(challenge.version, body)
       Self.append(challenge.nonce, body)
+      Self.append(challenge.sharing, body)
       body.append(challenge.wantsKey ? 1 : 0)
     case .proof(let introduction):
       body.append(3)
@@ -187,6 +192,14 @@ enum BootstrapMessage: Equatable {
       return Version(proto: proto, ucxMajor: major, ucxMinor: minor, ucxPatch: patch, path: printable(path))
     }
 
+    /// What another version says after that is its own business: it is told both versions, and refused.
+    mutating func skip(_ version: Version) -> Hello {
+      offset = end
+      return Hello(
+        version: version, nonce: [UInt8](repeating: 0, count: nonceByteCount), server: ServerID.none.bytes,
+        sharing: [UInt8](repeating: 0, count: HostDigest.byteCount), hasKey: false)
+    }
+
     mutating func introduction(_ bytes: Span<UInt8>) -> Introduction? {
       guard let code = string(bytes, atMost: HMACSHA256.byteCount), let identifier: UInt32 = integer(bytes),
         let check: UInt16 = integer(bytes), let grant: UInt32 = integer(bytes), let worker = string(bytes, atMost: addressLimit),
@@ -200,10 +213,16 @@ enum BootstrapMessage: Equatable {
     }
 
     mutating func memory(_ bytes: Span<UInt8>) -> MemoryPlace? {
-      guard let host = string(bytes, atMost: MemoryPlace.hostByteCount), host.count == MemoryPlace.hostByteCount,
+      guard let host = string(bytes, of: MemoryPlace.hostByteCount),
         let process: UInt32 = integer(bytes), let descriptor: UInt32 = integer(bytes), let address: UInt64 = integer(bytes)
       else { return nil }
       return MemoryPlace(host: host, process: process, descriptor: descriptor, address: address)
+    }
+
+    /// Exactly so many bytes.
+    mutating func string(_ bytes: Span<UInt8>, of count: Int) -> [UInt8]? {
+      guard let found = string(bytes, atMost: count), found.count == count else { return nil }
+      return found
     }
 
     mutating func flag(_ bytes: Span<UInt8>) -> Bool? {
@@ -216,17 +235,22 @@ enum BootstrapMessage: Equatable {
     guard let kind: UInt8 = reader.integer(bytes) else { return nil }
     switch kind {
     case 1:
-      guard let magic: UInt64 = reader.integer(bytes), magic == Self.magic, let version = reader.version(bytes),
-        let nonce = reader.string(bytes, atMost: nonceByteCount), nonce.count == nonceByteCount,
-        let server = reader.string(bytes, atMost: ServerID.byteCount), server.count == ServerID.byteCount,
-        let hasKey = reader.flag(bytes)
+      guard let magic: UInt64 = reader.integer(bytes), magic == Self.magic, let version = reader.version(bytes) else { return nil }
+      if version.proto != protocolVersion { return .hello(reader.skip(version)) }
+      guard let nonce = reader.string(bytes, of: nonceByteCount), let server = reader.string(bytes, of: ServerID.byteCount),
+        let sharing = reader.string(bytes, of: HostDigest.byteCount), let hasKey = reader.flag(bytes)
       else { return nil }
-      return .hello(Hello(version: version, nonce: nonce, server: server, hasKey: hasKey))
+      return .hello(Hello(version: version, nonce: nonce, server: server, sharing: sharing, hasKey: hasKey))
     case 2:
-      guard let version = reader.version(bytes), let nonce = reader.string(bytes, atMost: nonceByteCount), nonce.count == nonceByteCount,
+      guard let version = reader.version(bytes) else { return nil }
+      if version.proto != protocolVersion {
+        let hello = reader.skip(version)
+        return .challenge(Challenge(version: version, nonce: hello.nonce, sharing: hello.sharing, wantsKey: false))
+      }
+      guard let nonce = reader.string(bytes, of: nonceByteCount), let sharing = reader.string(bytes, of: HostDigest.byteCount),
         let wantsKey = reader.flag(bytes)
       else { return nil }
-      return .challenge(Challenge(version: version, nonce: nonce, wantsKey: wantsKey))
+      return .challenge(Challenge(version: version, nonce: nonce, sharing: sharing, wantsKey: wantsKey))
     case 3: return reader.introduction(bytes).map { .proof($0) }
     case 4: return reader.introduction(bytes).map { .welcome($0) }
     case 5:

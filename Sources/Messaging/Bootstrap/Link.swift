@@ -75,7 +75,8 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
   }
 
   private func greet(_ server: ServerID) {
-    let hello = BootstrapMessage.Hello(version: version, nonce: Self.nonce(), server: server.bytes, hasKey: key != nil)
+    let hello = BootstrapMessage.Hello(
+      version: version, nonce: Self.nonce(), server: server.bytes, sharing: engine.sharing, hasKey: key != nil)
     self.hello = hello
     send(.hello(hello))
   }
@@ -188,7 +189,7 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     }
     if key != nil && !hello.hasKey { return refuse(.authenticationFailed, "the server wants a key and the client has none") }
     if key == nil && hello.hasKey { return refuse(.authenticationFailed, "the client wants a key and the server has none") }
-    let challenge = BootstrapMessage.Challenge(version: version, nonce: Self.nonce(), wantsKey: key != nil)
+    let challenge = BootstrapMessage.Challenge(version: version, nonce: Self.nonce(), sharing: engine.sharing, wantsKey: key != nil)
     self.challenge = challenge
     state = .awaitingProof
     send(.challenge(challenge))
@@ -222,7 +223,8 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     connection = id
     introducedWorker = unsafe driver.work.pointee.renewals
     var introduction = BootstrapMessage.Introduction(
-      code: [], connection: unsafe driver.core.pointee.address(of: id), worker: unsafe driver.work.pointee.workerAddress)
+      code: [], connection: unsafe driver.core.pointee.address(of: id),
+      worker: unsafe sharesMemory ? driver.work.pointee.addresses.all : driver.work.pointee.addresses.network)
     if engine.readsMemory && MemoryPlace.isLocal(facts.local, facts.remote) {
       let place = NoncePlace(nonce)
       self.place = place
@@ -231,6 +233,9 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     }
     return introduction
   }
+
+  /// Both sides can attach each other's shared memory. UCX would try that with anybody on its host, and have no way back.
+  private var sharesMemory: Bool { hello?.sharing == challenge?.sharing }
 
   /// The peer's memory, if this engine may and can read it.
   private func memory(_ theirs: MemoryPlace?, nonce: [UInt8]) -> ProcessMemory? {
@@ -278,7 +283,11 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     }
     let status = driver.connect(connection, peer: theirs.connection, address: theirs.worker.span, memory: memory, owner: self)
     guard status == 0 else {
-      let cause = "no endpoint: \(engine.library.text(of: status)); do both sides have a transport in common? (`TLS`, `NET_DEVICES`)"
+      let hint =
+        sharesMemory
+        ? "do both sides have a transport in common? (`TLS`, `NET_DEVICES`)"
+        : "the peer is on another host, or of another user or container here: both need a network transport (`TLS`, `NET_DEVICES`)"
+      let cause = "no endpoint: \(engine.library.text(of: status)); \(hint)"
       refuse(.ucxFailed, cause)
       return false
     }

@@ -1,12 +1,11 @@
 internal import CLinux
-internal import CausewayCrypto
 internal import CausewayLinuxIO
 internal import Glibc
 
 /// Where one side of a connection may be read by the other, which must be a process of the same host: what it says of itself in the
 /// handshake. Each side reads the other's place once, and offers nothing to a peer that could not.
 struct MemoryPlace: Equatable {
-  static let hostByteCount = 16
+  static let hostByteCount = HostDigest.byteCount
 
   /// The boot and the namespaces in which process numbers and users mean the same.
   var host: [UInt8]
@@ -43,16 +42,7 @@ struct MemoryPlace: Equatable {
   }
 
   /// Differs between boots, machines, and namespaces of processes and of users.
-  static let thisHost: [UInt8] = {
-    var text = (try? Files.read("/proc/sys/kernel/random/boot_id", atMost: 64)) ?? []
-    for space in ["pid", "user"] {
-      var status = stat()
-      // SAFETY: a local that outlives the call.
-      if unsafe stat("/proc/self/ns/\(space)", &status) == 0 { text += Array(" \(status.st_ino)".utf8) }
-    }
-    let digest = HMACSHA256.authenticate(text.span, key: Array("messaging memory".utf8).span)
-    return (0..<hostByteCount).map { digest[$0] }
-  }()
+  static let thisHost = HostDigest.make("messaging memory", ["pid", "user"])
 
   /// Whether a peer at the other end may be on this host: only such a one is told anything.
   static func isLocal(_ local: SocketAddress?, _ remote: SocketAddress?) -> Bool {

@@ -12,7 +12,7 @@ struct Transcript {
     case server = 2
   }
 
-  /// HMAC-SHA256 over the label, the role, both versions, both nonces, both worker addresses, both connection ids and both places in
+  /// HMAC-SHA256 over the label, the role, both versions, both nonces, both names of shared memory, both worker addresses, both connection ids and both places in
   /// memory. The client, who proves first, knows nothing of the server's yet: an empty address and zeros stand for them.
   func code(_ key: MessagingKey, _ role: Role, client: BootstrapMessage.Introduction, server: BootstrapMessage.Introduction?) -> [UInt8] {
     let text = ByteBuffer()
@@ -24,6 +24,8 @@ struct Transcript {
     text.append(self.client.nonce.span)
     text.append(self.server.nonce.span)
     text.append(self.client.server.span)
+    text.append(self.client.sharing.span)
+    text.append(self.server.sharing.span)
     for introduction in [client, server] {
       let worker = introduction?.worker ?? []
       text.appendBigEndian(UInt32(worker.count))

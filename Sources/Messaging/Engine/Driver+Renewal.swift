@@ -23,6 +23,13 @@ internal import Glibc
   var endpoint: ucp_ep_h?
 }
 
+/// Where peers find a worker.
+struct WorkerAddresses {
+  var all: [UInt8] = []
+  /// Without shared memory.
+  var network: [UInt8] = []
+}
+
 /// In shared memory all peers of a host write into one queue of the worker: each takes a place, fills it, and marks it as full. A peer that
 /// dies in between (by a signal, or because the memory that it sends is gone) leaves a place that is never marked: what stands behind it
 /// is never read, from whomever it is, and UCX has no way past it. So after each death the queue is looked at, and when it stands still
@@ -70,7 +77,7 @@ extension Driver {
     unsafe work.pointee.queueWatch.sentAt = now()
     var endpoint: ucp_ep_h?
     // SAFETY: UCX copies the address.
-    let status = unsafe work.pointee.workerAddress.withUnsafeBytes { bytes in
+    let status = unsafe work.pointee.addresses.all.withUnsafeBytes { bytes in
       unsafe cucx_endpoint_create(table, worker, bytes.baseAddress, onProbeError, nil, &endpoint)
     }
     guard status == 0, let endpoint = unsafe endpoint else { return }
@@ -88,15 +95,19 @@ extension Driver {
     if unsafe cucx_endpoint_close(table, endpoint, 1, onProbeClosed, argument, &request) == 1 { unsafe work.pointee.closing += 1 }
   }
 
-  /// What a new worker needs before anybody sends to it. Returns its address.
-  func prepare(_ worker: ucp_worker_h) throws(SystemError) -> [UInt8] {
+  /// What a new worker needs before anybody sends to it. Returns its addresses.
+  func prepare(_ worker: ucp_worker_h) throws(SystemError) -> WorkerAddresses {
     let argument = unsafe Unmanaged.passUnretained(self).toOpaque()
     guard unsafe cucx_set_handler(table, worker, Self.messageID, onMessage, argument) == 0,
       unsafe cucx_set_handler(table, worker, Self.probeID, onProbe, argument) == 0
     else { throw SystemError(EINVAL, "ucp_worker_set_am_recv_handler") }
+    return unsafe try WorkerAddresses(all: address(of: worker), network: address(of: worker, isNetworkOnly: true))
+  }
+
+  private func address(of worker: ucp_worker_h, isNetworkOnly: Bool = false) throws(SystemError) -> [UInt8] {
     var bytes: UnsafeRawPointer?
     var count = 0
-    guard unsafe cucx_worker_address(table, worker, &bytes, &count) == 0, let address = unsafe bytes else {
+    guard unsafe cucx_worker_address(table, worker, isNetworkOnly ? 1 : 0, &bytes, &count) == 0, let address = unsafe bytes else {
       throw SystemError(ENOMEM, "ucp_worker_query")
     }
     defer { unsafe cucx_address_release(table, worker, address) }
@@ -110,7 +121,7 @@ extension Driver {
     var made: ucp_worker_h?
     var efd: CInt = -1
     guard unsafe cucx_worker_create(table, context, name, &made, &efd) == 0, let fresh = unsafe made else { return false }
-    guard let address = unsafe try? prepare(fresh), let registration = try? loop.register(efd, efdHandler) else {
+    guard let addresses = unsafe try? prepare(fresh), let registration = try? loop.register(efd, efdHandler) else {
       unsafe table.pointee.worker_destroy(fresh)
       return false
     }
@@ -122,7 +133,7 @@ extension Driver {
     unsafe table.pointee.worker_destroy(worker)
     unsafe workerPlace.pointee = fresh
     efdRegistration = registration
-    unsafe work.pointee.workerAddress = address
+    unsafe work.pointee.addresses = addresses
     unsafe work.pointee.renewals &+= 1
     forgetRequests()
     return true

@@ -50,6 +50,8 @@ internal import Synchronization
   var hasTriedHelp = false
 
   let owner = Atomic<UInt>(0)
+  /// The thread that turns the loop of a program that drives by itself (Driver+Manual).
+  let turner = Atomic<UInt>(0)
   let isParked = Atomic<Bool>(true)
   let guests = Atomic<Int>(0)
   /// Other threads that drive, and when one did last (Driver+Guests).
@@ -102,15 +104,17 @@ internal import Synchronization
     /// The timers end the next sleep as early as a lease asks for.
     var isSetForLease = false
     var queueWatch = QueueWatch()
-    /// The worker's address, as peers get it, and how many workers there were before.
-    var workerAddress: [UInt8] = []
+    /// Where peers find the worker, and how many workers there were before.
+    var addresses = WorkerAddresses()
     var renewals: UInt32 = 0
     var isShutDown = false
+    /// A callback ended the engine whose turn it runs in.
+    var closeAll: (() -> Void)?
   }
 
   var efdRegistration: EventLoop.Registration?
-  private var deadlineTimer: LoopTimer?
-  private var safetyTimer: LoopTimer?
+  var deadlineTimer: LoopTimer?
+  var safetyTimer: LoopTimer?
   var queueTimer: LoopTimer?
   /// Peers of this host may write into our memory.
   var sharesMemory = true
@@ -149,7 +153,7 @@ internal import Synchronization
   /// On the loop's thread, or before it runs.
   /// - Parameter efd: The worker's descriptor.
   func start(_ efd: CInt) throws(SystemError) {
-    unsafe work.pointee.workerAddress = try prepare(worker)
+    unsafe work.pointee.addresses = try prepare(worker)
     // By edges: a worker that others drive is not armed, and its descriptor stays readable meanwhile.
     efdRegistration = try loop.register(efd, efdHandler)
     deadlineTimer = LoopTimer(loop) { [unowned self] now in unsafe core.pointee.advance(to: now) }
@@ -180,41 +184,6 @@ internal import Synchronization
   }
 
   var isShutDown: Bool { unsafe work.pointee.isShutDown }
-
-  // MARK: The lock
-
-  /// Whether the caller holds the lock.
-  @inline(__always) var isOwner: Bool { owner.load(ordering: .relaxed) == UInt(pthread_self()) }
-
-  func tryAcquire() -> Bool {
-    owner.compareExchange(expected: 0, desired: UInt(pthread_self()), ordering: .acquiring).exchanged
-  }
-
-  func acquire() {
-    var attempts = 0
-    while !tryAcquire() {
-      attempts += 1
-      if attempts > 100 { sched_yield() }
-    }
-  }
-
-  func release() { owner.store(0, ordering: .releasing) }
-
-  /// Runs a short `body` under the lock, on any thread: the engine's thread lets guests in between two polls.
-  func asGuest<R>(_ body: () -> R) -> R {
-    if isOwner { return body() }
-    guests.add(1, ordering: .sequentiallyConsistent)
-    acquire()
-    guests.subtract(1, ordering: .relaxed)
-    defer { release() }
-    return body()
-  }
-
-  @inline(never) private func letGuestsIn() {
-    release()
-    while guests.load(ordering: .relaxed) != 0 { sched_yield() }
-    acquire()
-  }
 
   /// One step of the transport, and of what is read from peers. Returns whether there was anything to do.
   @inline(__always) func progress() -> Bool {
@@ -259,158 +228,7 @@ internal import Synchronization
     for _ in 0..<64 { loop.turnOnce() }
   }
 
-  /// One turn of a program that drives by itself.
-  func turn() {
-    guard tryAcquire() else { return }
-    // Whoever ends the engine turns the loop for the last time, by itself.
-    if hasEnded.load(ordering: .acquiring) { return release() }
-    isParked.store(false, ordering: .relaxed)
-    var rounds = 0
-    var isBusy = false
-    repeat {
-      loop.turnOnce()
-      if isShutDown { break }
-      // What descriptors ended may need UCX once more, without which arming says nothing of it, and has callbacks.
-      isBusy = progress()
-      settle()
-      if runCallbacks() { isBusy = true }
-      rounds += isReading ? Self.readRound : 1
-    } while rounds < 64 && !isShutDown && (unsafe isBusy || cucx_arm(table, worker) != 0)
-    sleepsUntil.store(min(unsafe core.pointee.nextDeadline, loop.nextTurn ?? .distantFuture).nanoseconds, ordering: .relaxed)
-    isParked.store(true, ordering: .sequentiallyConsistent)
-    atomicMemoryFence(ordering: .sequentiallyConsistent)
-    if !submissions.isEmpty || isReading { loop.interrupt() }
-    release()
-  }
-
-  /// As the last turn left it; what is handed over later makes the descriptor readable.
-  var timeUntilTurn: Duration {
-    let left = Instant(nanoseconds: sleepsUntil.load(ordering: .relaxed)) - Instant(nanoseconds: cucx_boot_ns())
-    return min(max(.zero, left), Self.longestSleep)
-  }
-
   func drainSubmissions() { if !submissions.isEmpty { submissions.drain { perform($0) } } }
-
-  // MARK: The loop's companion
-
-  func poll() -> CompanionAnswer {
-    if unsafe work.pointee.isShutDown { return .wait }
-    while true {
-      if guests.load(ordering: .relaxed) != 0 { letGuestsIn() }
-      var isBusy = progress()
-      if !submissions.isEmpty {
-        submissions.drain { perform($0) }
-        isBusy = true
-      }
-      settle()
-      if runCallbacks() { isBusy = true }
-      if unsafe !work.pointee.roomWaiters.isEmpty { resumeRoomWaiters() }
-      if isDrivenByOthers && !loop.hasWaitingWork {
-        armTimers()
-        return .wait
-      }
-      if loop.hasWaitingWork {
-        unsafe work.pointee.polls &+= 1
-        unsafe work.pointee.idleSince = 0
-        return unsafe work.pointee.polls & 63 == 0 ? look() : .runWork
-      }
-      if isBusy {
-        unsafe work.pointee.idleSince = 0
-        unsafe work.pointee.refusedSleeps = 0
-        unsafe work.pointee.polls &+= 1
-        if unsafe (work.pointee.polls & 63 == 0 || isReading) && now() >= work.pointee.nextLook { return look() }
-        continue
-      }
-      switch idle() {
-      case .spin: continue
-      case .look: return look()
-      case .sleep:
-        armTimers()
-        return .wait
-      }
-    }
-  }
-
-  private enum Idleness { case spin, look, sleep }
-
-  private func idle() -> Idleness {
-    if pace.budget == 0 { return .sleep }
-    unsafe work.pointee.polls &+= 1
-    if unsafe work.pointee.polls & 15 != 0 { return .spin }
-    let now = now()
-    if unsafe work.pointee.idleSince == 0 { unsafe work.pointee.idleSince = now }
-    if unsafe now &- work.pointee.idleSince >= pace.budget { return .sleep }
-    return unsafe now >= work.pointee.nextLook ? .look : .spin
-  }
-
-  private func look() -> CompanionAnswer {
-    unsafe work.pointee.nextLook = now() &+ Self.lookInterval
-    armTimers()
-    return .look
-  }
-
-  func now() -> UInt64 { cucx_now_ns() }
-
-  private func armTimers() {
-    let deadline = unsafe core.pointee.nextDeadline
-    if deadline != .distantFuture {
-      if deadlineTimer?.deadline != deadline { deadlineTimer?.set(at: deadline) }
-    } else {
-      deadlineTimer?.cancel()
-    }
-    let isLease = isDrivenByOthers
-    unsafe work.pointee.isSetForLease = isLease
-    let longest = isLease ? Self.lease : Self.longestSleep
-    safetyTimer?.set(after: longest)
-    sleepsUntil.store(min(deadline.nanoseconds, (Instant(nanoseconds: cucx_boot_ns()) + longest).nanoseconds), ordering: .relaxed)
-  }
-
-  func willWait() -> Bool {
-    if unsafe work.pointee.isShutDown {
-      release()
-      return true
-    }
-    let isOnLease = isDrivenByOthers
-    if !isOnLease {
-      pace.willSleep()
-      if pace.neverSleeps { return false }
-      if unsafe cucx_arm(table, worker) != 0 {
-        standAside()
-        return false
-      }
-    }
-    // The timers were set for a longer sleep than a lease is.
-    if unsafe isOnLease && !work.pointee.isSetForLease { return false }
-    sleepsOnLease.store(isOnLease, ordering: .relaxed)
-    isParked.store(true, ordering: .relaxed)
-    // Whoever hands something over, or stops driving, looks at the flags after that; we look at theirs after setting ours.
-    atomicMemoryFence(ordering: .sequentiallyConsistent)
-    if !submissions.isEmpty || (isOnLease && !isDrivenByOthers) {
-      isParked.store(false, ordering: .relaxed)
-      return false
-    }
-    release()
-    return true
-  }
-
-  /// UCX will not let us sleep, as while it waits for room in a peer's queue, and yet has had nothing to do for long: that peer may be in
-  /// need of this very core.
-  private func standAside() {
-    unsafe work.pointee.refusedSleeps += 1
-    if unsafe work.pointee.refusedSleeps > 1 { sched_yield() }
-  }
-
-  func didWait() {
-    unsafe work.pointee.refusedSleeps = 0
-    isWanted.store(true, ordering: .relaxed)
-    acquire()
-    isWanted.store(false, ordering: .relaxed)
-    isParked.store(false, ordering: .relaxed)
-    sleepsOnLease.store(false, ordering: .relaxed)
-    endLease()
-    unsafe work.pointee.idleSince = 0
-    unsafe work.pointee.nextLook = 0
-  }
 
   // MARK: From other threads
 
@@ -430,43 +248,4 @@ internal import Synchronization
   }
 
   @inline(never) private func performAll() { while let effect = unsafe core.pointee.nextEffect() { perform(effect) } }
-
-  /// Runs what was completed to callbacks. Returns whether there were any.
-  @inline(__always) func runCallbacks() -> Bool {
-    if unsafe work.pointee.callbacks.isEmpty { return false }
-    callBack()
-    return true
-  }
-
-  @inline(never) private func callBack() {
-    var rounds = 0
-    while unsafe !work.pointee.callbacks.isEmpty && rounds < 16 {
-      unsafe swap(&work.pointee.callbacks, &work.pointee.runningCallbacks)
-      // A callback may start operations, which add to `callbacks` and never to the list that is walked.
-      unsafe work.pointee.runningCallbacks.runAll()
-      rounds += 1
-      settle()
-    }
-  }
-
-  /// Empties a slot's target without counting references.
-  @inline(__always) func take(_ target: inout CompletionTarget) -> CompletionTarget {
-    var taken = CompletionTarget.none
-    swap(&taken, &target)
-    return taken
-  }
-
-  /// Tells an end. Callbacks run later, on the engine's thread.
-  @inline(__always) func tell(_ target: consuming CompletionTarget, _ outcome: Completion) {
-    switch consume target {
-    case .none: unsafe outcome.unownedBuffer?.release()
-    case .continuation(let continuation): unsafe continuation.resume(returning: outcome)
-    case .callback(let callback): unsafe work.pointee.callbacks.append(callback, outcome)
-    case .queue(let queue, let user): queue.push(user, outcome)
-    case .batch(let batch, let index): batch.set(index, outcome)
-    case .share(let share, let index): share.end(index, outcome)
-    case .blocking(let wait, let index): wait.set(index, outcome)
-    case .lookOut: unsafe work.pointee.seen = outcome
-    }
-  }
 }

@@ -60,7 +60,7 @@ int cucx_worker_create(const struct cucx_library *ucx, ucp_context_h context, co
 int cucx_set_handler(const struct cucx_library *ucx, ucp_worker_h worker, unsigned id, ucp_am_recv_callback_t handler, void *argument);
 
 /* The worker's address, to be released by cucx_address_release. 0 or a status. */
-int cucx_worker_address(const struct cucx_library *ucx, ucp_worker_h worker, const void **address, size_t *length);
+int cucx_worker_address(const struct cucx_library *ucx, ucp_worker_h worker, int network_only, const void **address, size_t *length);
 void cucx_address_release(const struct cucx_library *ucx, ucp_worker_h worker, const void *address);
 /* Bytes of header and payload that one eager fragment holds at most; 0 when unknown. */
 size_t cucx_worker_max_header(const struct cucx_library *ucx, ucp_worker_h worker);
