@@ -365,6 +365,10 @@ public protocol TurnEndHandler: AnyObject {
   /// Readable when a turn has something to do, timers apart: for a program that runs the turns itself, with a companion's `turnOnce`.
   public var descriptor: CInt { epoll.rawValue }
 
+  /// When a turn is due without an event, for a timer or for what the last one left; nil for never. The other half of `descriptor`, between
+  /// turns, for who runs them.
+  public var nextTurn: Instant? { !soon.isEmpty || hasLocalWork || !turnEnd.isEmpty ? now : timers.nextDeadline }
+
   /// One turn without waiting, on a thread that becomes the loop's for so long; inside a turn nothing.
   public func turnOnce() {
     if isCurrent { return }

@@ -24,7 +24,7 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
     public var unreceivedByteLimit = 64 << 20
     public var minimumGrant = 64 << 10
     public var maximumGrant = 4 << 20
-    /// How long the host of a silent peer may be gone unnoticed; whole seconds.
+    /// How long the host of a silent peer may be gone unnoticed; whole seconds, at least 2.
     public var hostTimeout = Duration.seconds(5)
     public var name = "messaging"
 

@@ -5,6 +5,9 @@ internal import CausewayMessagingCore
 extension MessagePort {
   package var isConnected: Bool { connection != Self.nothing }
 
+  /// Why there is no connection: not yet, or no longer.
+  fileprivate var noConnection: MessagingError.Code { facts == nil ? .notConnected : .closed }
+
   /// - Parameters:
   ///   - keeper: Keeps the memory until it is let go; nil delays the end till then.
   ///   - timeout: Nanoseconds, `UInt64.max` for none.
@@ -28,7 +31,7 @@ extension MessagePort {
     _ outlet: @autoclosure () -> Outlet
   ) -> Submission {
     let connection = connection
-    if connection == Self.nothing { return .done(Completion(.notConnected)) }
+    if connection == Self.nothing { return .done(Completion(noConnection)) }
     let deadline = Self.deadline(timeout)
     let visit = driver.enter()
     if case .none = visit {
@@ -65,7 +68,7 @@ extension MessagePort {
     let (connection, deadline) = (connection, Self.deadline(timeout))
     for index in 0..<count {
       if connection == Self.nothing || driver.isShutDown {
-        share.end(index, Completion(connection == Self.nothing ? .notConnected : .closed))
+        share.end(index, Completion(connection == Self.nothing ? noConnection : .closed))
         continue
       }
       let (memory, tag) = unsafe message(index)
@@ -98,7 +101,7 @@ extension MessageReceiver {
     if case .none = visit {
       let number = engine.nextOperation() & RequestNumber.numberMask
       var operation = unsafe operation(
-        endpoint?.connection ?? source, memory.baseAddress, capacity, allocates, keeper, tag, mask, deadline)
+        source(endpoint), memory.baseAddress, capacity, allocates, keeper, tag, mask, deadline)
       operation.number = number
       operation.drops = drops
       operation.target = outlet().target
@@ -110,7 +113,7 @@ extension MessageReceiver {
       return .done(Completion(.closed))
     }
     let started = unsafe driver.receive(
-      in: mailbox, from: endpoint?.connection ?? source, tag: tag, mask: mask, base: memory.baseAddress, capacity: capacity,
+      in: mailbox, from: source(endpoint), tag: tag, mask: mask, base: memory.baseAddress, capacity: capacity,
       allocates: allocates, keeper: keeper, drops: drops, deadline: deadline)
     switch started {
     case .done(let completion):
@@ -130,7 +133,7 @@ extension MessageReceiver {
     receiveMany count: Int, from endpoint: Endpoint?, timeout: UInt64, share: SharedEnd, number: UInt64,
     _ message: (Int) -> (memory: UnsafeMutableRawBufferPointer, tag: UInt64, mask: UInt64)
   ) {
-    let (connection, deadline) = (endpoint?.connection ?? source, Self.deadline(timeout))
+    let (connection, deadline) = (source(endpoint), Self.deadline(timeout))
     for index in 0..<count {
       if driver.isShutDown {
         share.end(index, Completion(.closed))
@@ -149,8 +152,9 @@ extension MessageReceiver {
 
   package final func start(flush timeout: UInt64, to outlet: Outlet) -> Submission {
     let number = engine.nextOperation() & RequestNumber.numberMask
-    let own = (self as? MessagePort)?.connection
-    if own == MessagePort.nothing { return .done(Completion(.notConnected)) }
+    let port = self as? MessagePort
+    let own = port?.connection
+    if let port, own == MessagePort.nothing { return .done(Completion(port.noConnection)) }
     var operation = Operation((own ?? source).map { .flushConnection($0) } ?? .flush(mailbox))
     operation.deadline = Self.deadline(timeout)
     operation.number = number

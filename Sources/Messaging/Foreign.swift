@@ -149,7 +149,10 @@ extension Client {
   }
 
   package func close(after nanoseconds: UInt64, _ completion: @escaping @Sendable (Completion) -> Void) {
-    close(core, after: nanoseconds, completion)
+    close(core, after: nanoseconds) { [self] flushed in
+      forgetConnection()
+      completion(flushed)
+    }
   }
 
   /// Ends it without waiting for anybody.

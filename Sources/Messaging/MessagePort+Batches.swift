@@ -33,7 +33,7 @@ public struct SendRequest: Sendable {
 
 extension MessageReceiver {
   /// Starts all receives at once and waits for all: one suspension for the lot. Each has its own end. A timeout or a cancellation ends
-  /// those that are not over.
+  /// those that are not over. Those beyond the limit of operations in flight end as `wouldBlock`.
   public final func receiveMany(_ requests: [ReceiveRequest], timeout: Duration? = nil) async -> [Completion] {
     let batch = OperationBatch(count: requests.count)
     // Numbers of a batch follow each other, so that each can be cancelled.

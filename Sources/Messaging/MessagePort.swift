@@ -14,6 +14,12 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
   @inline(__always) final var connection: ConnectionID { ConnectionID(rawValue: current.load(ordering: .relaxed)) }
   final func setConnection(_ connection: ConnectionID) { current.store(connection.rawValue, ordering: .releasing) }
 
+  /// It was closed here: whatever comes is told so.
+  final func forgetConnection() {
+    setConnection(Self.nothing)
+    forgetSource()
+  }
+
   private let knownFacts = Mutex<ConnectionFacts?>(nil)
   /// From its establishment on, its end included.
   final var facts: ConnectionFacts? {
@@ -157,7 +163,7 @@ public class MessagePort: MessageReceiver, @unchecked Sendable {
     if connection != Self.nothing {
       do throws(MessagingError) { try await flush(connection, timeout) } catch { failure = error }
     }
-    setConnection(Self.nothing)
+    forgetConnection()
     await withCheckedContinuation { continuation in closeLink { continuation.resume() } }
     // A peer that is gone has nothing left to wait for.
     if let failure, failure.code != .peerLost, failure.code != .closed { throw failure }

@@ -1,6 +1,7 @@
 internal import CUCX
 internal import CausewayBase
 internal import CausewayMessagingCore
+internal import Synchronization
 
 /// What receives: a server (from any of its endpoints), a client, or one endpoint of a server.
 ///
@@ -13,15 +14,35 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
   let mailbox: MailboxID
   /// What errors call it.
   let subject: String
-  /// The endpoint that it is, of a server.
-  let source: ConnectionID?
+  /// The number of the endpoint that it is, of a server; else all bits.
+  private let sourceNumber: Atomic<UInt64>
 
   init(_ engine: Engine, _ mailbox: MailboxID, from source: ConnectionID?, subject: String) {
     self.engine = engine
     driver = engine.driver
     self.mailbox = mailbox
-    self.source = source
+    sourceNumber = Atomic(source.map { UInt64($0.rawValue) } ?? .max)
     self.subject = subject
+  }
+
+  /// The connection whose messages it takes: nil for all of its mailbox, `MessagePort.nothing` after its end by us.
+  @inline(__always) final var source: ConnectionID? {
+    let number = sourceNumber.load(ordering: .relaxed)
+    return number == .max ? nil : ConnectionID(rawValue: UInt32(truncatingIfNeeded: number))
+  }
+
+  final func forgetSource() {
+    if source != nil { sourceNumber.store(UInt64(MessagePort.nothing.rawValue), ordering: .relaxed) }
+  }
+
+  /// Whether `endpoint` is one of this server's.
+  package final func has(_ endpoint: Endpoint) -> Bool { endpoint.driver === driver && endpoint.mailbox == mailbox }
+
+  /// The connection whose messages a receive takes.
+  @inline(__always) final func source(_ endpoint: Endpoint?) -> ConnectionID? {
+    guard let endpoint else { return source }
+    precondition(has(endpoint), "a receive takes messages of an endpoint of its own server")
+    return endpoint.source
   }
 
   // MARK: Async
@@ -56,7 +77,7 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
     _ endpoint: Endpoint?, _ timeout: Duration?
   ) async -> Completion {
     let driver = driver
-    let connection = endpoint?.connection ?? source
+    let connection = source(endpoint)
     let deadline = Self.deadline(timeout)
     while true {
       let completion: Completion
@@ -117,7 +138,7 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
     _ endpoint: Endpoint?, _ timeout: Duration?, _ target: consuming CompletionTarget, number: UInt64 = 0
   ) {
     let deadline = Self.deadline(timeout)
-    let connection = endpoint?.connection ?? source
+    let connection = source(endpoint)
     if driver.isOwner {
       let started = unsafe driver.receive(
         in: mailbox, from: connection, tag: tag.rawValue, mask: mask.rawValue, base: base, capacity: capacity, allocates: allocates,
@@ -135,14 +156,16 @@ public class MessageReceiver: @unchecked Sendable {  // constants, and atomics b
   /// The oldest message that such a receive would take now; it stays. From any thread.
   public final func probe(tag: Tag, mask: TagMask = .exact, from endpoint: Endpoint? = nil) throws(MessagingError) -> Received? {
     try engine.checkFork("probe of \(subject)")
-    let connection = endpoint?.connection ?? source
+    let connection = source(endpoint)
     let (driver, mailbox) = (driver, mailbox)
-    return driver.asGuest {
-      guard !driver.isShutDown,
-        let info = unsafe driver.core.pointee.probe(in: mailbox, from: connection, tag: tag.rawValue, mask: mask.rawValue)
-      else { return nil }
-      return Received(tag: Tag(info.tag), byteCount: info.length, sender: EndpointID(rawValue: info.connection.rawValue))
+    let answer: Received?? = driver.asGuest {
+      guard !driver.isShutDown, connection != MessagePort.nothing, unsafe driver.core.pointee.isOpen(mailbox) else { return nil }
+      let info = unsafe driver.core.pointee.probe(in: mailbox, from: connection, tag: tag.rawValue, mask: mask.rawValue)
+      return .some(
+        info.map { Received(tag: Tag($0.tag), byteCount: $0.length, sender: EndpointID(rawValue: $0.connection.rawValue)) })
     }
+    guard let answer else { throw Completion(.closed).error("probe of \(subject)") }
+    return answer
   }
 
   /// Completes when every earlier send of all its connections is in the peers' memory, or read by them: this side may exit then.

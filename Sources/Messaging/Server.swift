@@ -95,6 +95,7 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
   private let driver: Driver
   private let mailbox: MailboxID
   private let id = ServerID.random()
+  private var listening: [PendingListen] = []
   private var listeners: [Listener] = []
   private var strangers: [(link: Link, host: String)] = []
   private var links: [ObjectIdentifier: Link] = [:]
@@ -116,7 +117,10 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
   ) {
     let subject = "listen on \(host):\(port)"
     if hasEnded || driver.isShutDown { return completion(.failure(Completion(.closed).error(subject))) }
-    Resolver.shared.resolve(host, port: port, on: driver.loop) { [self] answer in
+    let pending = PendingListen(completion)
+    listening.append(pending)
+    pending.lookup = Resolver.shared.resolve(host, port: port, on: driver.loop) { [self] answer in
+      listening.removeAll { $0 === pending }
       switch answer {
       case .failure(let error): completion(.failure(MessagingError(.addressUnavailable, subject, cause: "\(error)")))
       case .success(let addresses):
@@ -126,6 +130,13 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
         completion(open(address, key, subject).map { $0.port })
       }
     }
+  }
+
+  /// A listen whose name is being looked up. A cancelled look-up answers no more.
+  private final class PendingListen {
+    let completion: (Result<UInt16, MessagingError>) -> Void
+    var lookup: Lookup?
+    init(_ completion: @escaping (Result<UInt16, MessagingError>) -> Void) { self.completion = completion }
   }
 
   func listenAddress(_ tcp: Bool, _ key: MessagingKey?) -> Result<[UInt8], MessagingError> {
@@ -194,13 +205,21 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
   func linkEnded(_ link: Link, _ error: MessagingError) {
     strangers.removeAll { $0.link === link }
     links[ObjectIdentifier(link)] = nil
-    if let endpoint = link.endpoint { clients.withLock { $0[endpoint.id] = nil } }
+    guard let endpoint = link.endpoint else { return }
+    clients.withLock { $0[endpoint.id] = nil }
+    if error.code == .closed { endpoint.forgetConnection() }
   }
 
   func closeNow() {
     guard !hasEnded else { return }
     hasEnded = true
     isClosed.store(true, ordering: .releasing)
+    let refused = listening
+    listening = []
+    for pending in refused {
+      pending.lookup?.cancel()
+      pending.completion(.failure(MessagingError(.closed, "listen", cause: "the server was closed")))
+    }
     for listener in listeners { listener.close() }
     listeners = []
     for link in strangers.map(\.link) + Array(links.values) { link.close() }

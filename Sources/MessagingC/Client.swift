@@ -1,4 +1,5 @@
 // swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 // The names are the header's.
 public import CMessaging
 internal import CausewayMessaging
@@ -24,7 +25,7 @@ private func connect(
   _ start: (Client, MessagingKey?, Duration, @escaping @Sendable (MessagingError?) -> Void) -> Void
 ) -> Int32 {
   guard let box = unsafe unbox(client, ClientBox.self) else { return unsafe misuse(error, "no client") }
-  guard let how = unsafe How(operation) else { return unsafe misuse(error, noEnd) }
+  guard let how = unsafe How(operation, box.owner) else { return unsafe misuse(error, noEnd) }
   if box.owner.engine.isInChild { return unsafe fail(error, CWM_FORKED.rawValue, "this process was forked from the engine's") }
   if box.state.withLock({ $0.isClosed }) { return unsafe fail(error, CWM_CLOSED.rawValue, "the client was closed: make another one") }
   let wasUsed = box.state.withLock { state in
@@ -94,7 +95,7 @@ public func cwm_client_close(
   -> Int32
 {
   guard let box = unsafe unbox(client, ClientBox.self) else { return unsafe misuse(error, "no client") }
-  guard let how = unsafe How(operation) else { return unsafe misuse(error, noEnd) }
+  guard let how = unsafe How(operation, box.owner) else { return unsafe misuse(error, noEnd) }
   if box.owner.engine.isInChild { return unsafe fail(error, CWM_FORKED.rawValue, "this process was forked from the engine's") }
   let wasClosed = box.state.withLock { state in
     defer { state.isClosed = true }

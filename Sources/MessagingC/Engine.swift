@@ -1,4 +1,5 @@
 // swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 // The names are the header's.
 public import CMessaging
 internal import CausewayMessaging
@@ -45,8 +46,11 @@ public func cwm_engine_shared(_ error: UnsafeMutablePointer<cwm_error>?) -> Opaq
 public func cwm_engine_create(_ options: UnsafePointer<cwm_engine_options>?, _ error: UnsafeMutablePointer<cwm_error>?) -> OpaquePointer? {
   var wanted = Engine.Options()
   if let options = unsafe options {
-    let given = unsafe options.pointee
-    let spin: Duration = unsafe given.spin_ns > 0 ? .nanoseconds(given.spin_ns) : .microseconds(50)
+    // Callers of earlier headers have a shorter struct.
+    var given = unsafe cwm_engine_options()
+    let count = unsafe min(options.pointee.size, MemoryLayout<cwm_engine_options>.size)
+    unsafe withUnsafeMutableBytes(of: &given) { unsafe $0.copyMemory(from: UnsafeRawBufferPointer(start: options, count: count)) }
+    let spin: Duration = unsafe given.spin_ns > 0 ? .nanoseconds(Int64(clamping: given.spin_ns)) : .microseconds(50)
     switch unsafe given.progress {
     case CWM_ADAPTIVE.rawValue: wanted.progress = .adaptive(spin: spin)
     case CWM_BLOCKING.rawValue: wanted.progress = .blocking
@@ -62,6 +66,7 @@ public func cwm_engine_create(_ options: UnsafePointer<cwm_engine_options>?, _ e
       wanted.maximumGrant = unsafe Int(clamping: given.endpoint_grant)
       wanted.minimumGrant = min(wanted.minimumGrant, wanted.maximumGrant)
     }
+    if unsafe given.host_timeout_ns > 0 { wanted.hostTimeout = unsafe .nanoseconds(Int64(clamping: given.host_timeout_ns)) }
   }
   do throws(MessagingError) {
     return unsafe box(try make(wanted))

@@ -1,4 +1,5 @@
 // swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 // The names are the header's.
 public import CMessaging
 internal import CausewayMessaging
@@ -57,12 +58,18 @@ internal import CausewayMessaging
 }
 
 private func begin(
-  _ owner: EngineBox, _ operation: UnsafePointer<cwm_operation>?, _ count: Int, _ hasMessages: Bool,
+  _ owner: EngineBox, _ operation: UnsafePointer<cwm_operation>?, _ messages: UnsafePointer<cwm_message>?, _ count: Int,
   _ results: UnsafeMutablePointer<cwm_result>?, _ request: UnsafeMutablePointer<cwm_request>?, _ error: UnsafeMutablePointer<cwm_error>?,
   sends: Bool, _ start: @escaping (Many, SharedEnd, UInt64) -> Void
 ) -> Int32 {
-  guard let how = unsafe How(operation) else { return unsafe misuse(error, noEnd) }
-  if count < 0 || count > owner.limit / 2 || (!hasMessages && count > 0) { return unsafe misuse(error, "not so many messages at once") }
+  guard let how = unsafe How(operation, owner) else { return unsafe misuse(error, noEnd) }
+  if count < 0 || count > owner.limit / 2 || (unsafe messages == nil && count > 0) {
+    return unsafe misuse(error, "not so many messages at once")
+  }
+  for index in 0..<count {
+    let message = unsafe messages![index]
+    if unsafe message.length < 0 || (message.data == nil && message.length > 0) { return unsafe misuse(error, "a message without data") }
+  }
   if owner.engine.isInChild { return unsafe fail(error, CWM_FORKED.rawValue, "this process was forked from the engine's") }
   if count == 0 { return CWM_OK.rawValue }
   guard owner.reserve(count, receives: !sends) else { return unsafe fail(error, CWM_WOULD_BLOCK.rawValue, noRoom) }
@@ -91,7 +98,7 @@ public func cwm_send_many(
 ) -> Int32 {
   guard let box = unsafe unbox(endpoint, EndpointBox.self) else { return unsafe misuse(error, "no endpoint") }
   let isSynchronous = flags & UInt32(CWM_SYNCHRONOUS.rawValue) != 0
-  return unsafe begin(box.owner, operation, count, messages != nil, results, request, error, sends: true) { many, share, number in
+  return unsafe begin(box.owner, operation, messages, count, results, request, error, sends: true) { many, share, number in
     unsafe box.port.start(sendMany: count, synchronous: isSynchronous, timeout: many.how.timeout, share: share, number: number) { index in
       let message = unsafe messages![index]
       return unsafe (UnsafeRawBufferPointer(start: message.data, count: message.length), message.tag)
@@ -104,7 +111,7 @@ private func receiveMany(
   _ operation: UnsafePointer<cwm_operation>?, _ results: UnsafeMutablePointer<cwm_result>?, _ request: UnsafeMutablePointer<cwm_request>?,
   _ error: UnsafeMutablePointer<cwm_error>?
 ) -> Int32 {
-  unsafe begin(owner, operation, count, messages != nil, results, request, error, sends: false) { many, share, number in
+  unsafe begin(owner, operation, messages, count, results, request, error, sends: false) { many, share, number in
     unsafe receiver.start(receiveMany: count, from: from, timeout: many.how.timeout, share: share, number: number) { index in
       let message = unsafe messages![index]
       return unsafe (UnsafeMutableRawBufferPointer(start: message.data, count: message.length), message.tag, message.mask)
@@ -119,8 +126,8 @@ public func cwm_server_receive_many(
   _ error: UnsafeMutablePointer<cwm_error>?
 ) -> Int32 {
   guard let box = unsafe unbox(server, ServerBox.self) else { return unsafe misuse(error, "no server") }
-  let source = unsafe unbox(from, EndpointBox.self)?.endpoint
-  return unsafe receiveMany(box.owner, box.server, source, messages, count, operation, results, request, error)
+  guard let from = unsafe source(from, of: box) else { return unsafe misuse(error, notIts) }
+  return unsafe receiveMany(box.owner, box.server, from.endpoint, messages, count, operation, results, request, error)
 }
 
 @c @implementation

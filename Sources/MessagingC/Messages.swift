@@ -1,4 +1,5 @@
 // swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 // The names are the header's.
 public import CMessaging
 internal import CausewayMessaging
@@ -9,7 +10,7 @@ public func cwm_send(
   _ operation: UnsafePointer<cwm_operation>?, _ request: UnsafeMutablePointer<cwm_request>?, _ error: UnsafeMutablePointer<cwm_error>?
 ) -> Int32 {
   guard let box = unsafe unbox(endpoint, EndpointBox.self) else { return unsafe misuse(error, "no endpoint") }
-  guard let how = unsafe How(operation) else { return unsafe misuse(error, noEnd) }
+  guard let how = unsafe How(operation, box.owner) else { return unsafe misuse(error, noEnd) }
   if length < 0 || (unsafe data == nil && length > 0) { return unsafe misuse(error, "no data") }
   if box.owner.engine.isInChild { return unsafe fail(error, CWM_FORKED.rawValue, "this process was forked from the engine's") }
   guard box.owner.reserve() else { return unsafe fail(error, CWM_WOULD_BLOCK.rawValue, noRoom) }
@@ -25,8 +26,17 @@ public func cwm_send_pieces(
   _ operation: UnsafePointer<cwm_operation>?, _ request: UnsafeMutablePointer<cwm_request>?, _ error: UnsafeMutablePointer<cwm_error>?
 ) -> Int32 {
   guard let box = unsafe unbox(endpoint, EndpointBox.self) else { return unsafe misuse(error, "no endpoint") }
-  guard let how = unsafe How(operation) else { return unsafe misuse(error, noEnd) }
+  guard let how = unsafe How(operation, box.owner) else { return unsafe misuse(error, noEnd) }
   if count < 0 || (unsafe pieces == nil && count > 0) { return unsafe misuse(error, "no pieces") }
+  var byteCount = 0
+  for index in 0..<count {
+    let piece = unsafe pieces![index]
+    let sum = unsafe byteCount.addingReportingOverflow(piece.length)
+    if unsafe sum.overflow || piece.length < 0 || (piece.data == nil && piece.length > 0) {
+      return unsafe misuse(error, "a piece without data")
+    }
+    byteCount = sum.partialValue
+  }
   if box.owner.engine.isInChild { return unsafe fail(error, CWM_FORKED.rawValue, "this process was forked from the engine's") }
   guard box.owner.reserve() else { return unsafe fail(error, CWM_WOULD_BLOCK.rawValue, noRoom) }
   let list = unsafe (0..<count).map { unsafe UnsafeRawBufferPointer(start: pieces![$0].data, count: pieces![$0].length) }
@@ -36,12 +46,21 @@ public func cwm_send_pieces(
   return unsafe answer(submission, box.owner, request, nil, how.user, error, "send")
 }
 
+/// Whose messages a server's receive takes: of one endpoint, or of any (nil inside). Nil when it is none of this server's.
+@inline(__always) func source(_ from: OpaquePointer?, of server: ServerBox) -> (endpoint: Endpoint?, Void)? {
+  guard let from = unsafe unbox(from, EndpointBox.self) else { return (nil, ()) }
+  guard let endpoint = from.endpoint, server.server.has(endpoint) else { return nil }
+  return (endpoint, ())
+}
+
+let notIts = "no endpoint of this server"
+
 @inline(__always) private func receive(
   _ owner: EngineBox, _ receiver: MessageReceiver, _ from: Endpoint?, _ data: UnsafeMutableRawPointer?, _ capacity: Int, _ tag: UInt64,
   _ mask: UInt64, _ operation: UnsafePointer<cwm_operation>?, _ request: UnsafeMutablePointer<cwm_request>?,
   _ now: UnsafeMutablePointer<cwm_completion>?, _ error: UnsafeMutablePointer<cwm_error>?
 ) -> Int32 {
-  guard let how = unsafe How(operation) else { return unsafe misuse(error, noEnd) }
+  guard let how = unsafe How(operation, owner) else { return unsafe misuse(error, noEnd) }
   // SIZE_MAX comes as -1.
   let allocates = unsafe data == nil && capacity == -1
   if !allocates && (capacity < 0 || (unsafe data == nil && capacity > 0)) { return unsafe misuse(error, "no memory to receive into") }
@@ -61,9 +80,8 @@ public func cwm_server_receive(
   _ error: UnsafeMutablePointer<cwm_error>?
 ) -> Int32 {
   guard let box = unsafe unbox(server, ServerBox.self) else { return unsafe misuse(error, "no server") }
-  let source = unsafe unbox(from, EndpointBox.self)
-  if source != nil && source?.endpoint == nil { return unsafe misuse(error, "not an endpoint of a server") }
-  return unsafe receive(box.owner, box.server, source?.endpoint, data, capacity, tag, mask, operation, request, now, error)
+  guard let from = unsafe source(from, of: box) else { return unsafe misuse(error, notIts) }
+  return unsafe receive(box.owner, box.server, from.endpoint, data, capacity, tag, mask, operation, request, now, error)
 }
 
 @c @implementation
@@ -101,7 +119,8 @@ public func cwm_server_probe(
   _ server: OpaquePointer?, _ from: OpaquePointer?, _ tag: UInt64, _ mask: UInt64, _ found: UnsafeMutablePointer<cwm_completion>?
 ) -> Int32 {
   guard let box = unsafe unbox(server, ServerBox.self) else { return CWM_INVALID.rawValue }
-  return unsafe probe(box.server, unbox(from, EndpointBox.self)?.endpoint, tag, mask, found)
+  guard let from = unsafe source(from, of: box) else { return CWM_INVALID.rawValue }
+  return unsafe probe(box.server, from.endpoint, tag, mask, found)
 }
 
 @c @implementation
@@ -117,7 +136,7 @@ private func flush(
   _ request: UnsafeMutablePointer<cwm_request>?,
   _ error: UnsafeMutablePointer<cwm_error>?
 ) -> Int32 {
-  guard let how = unsafe How(operation) else { return unsafe misuse(error, noEnd) }
+  guard let how = unsafe How(operation, owner) else { return unsafe misuse(error, noEnd) }
   if owner.engine.isInChild { return unsafe fail(error, CWM_FORKED.rawValue, "this process was forked from the engine's") }
   guard owner.reserve() else { return unsafe fail(error, CWM_WOULD_BLOCK.rawValue, noRoom) }
   let submission = receiver.start(flush: how.timeout, to: how.outlet(owner))

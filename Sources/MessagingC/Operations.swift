@@ -13,8 +13,8 @@ internal import Synchronization
   /// Receives throw away what is too long.
   let drops: Bool
 
-  /// Nil when it makes no sense: exactly one of callback and queue.
-  @inline(__always) init?(_ operation: UnsafePointer<cwm_operation>?) {
+  /// Nil when it makes no sense: exactly one of callback and queue, and that of the same engine, whose lock guards it.
+  @inline(__always) init?(_ operation: UnsafePointer<cwm_operation>?, _ owner: EngineBox) {
     guard let operation = unsafe operation else { return nil }
     unsafe timeout = operation.pointee.timeout_ns
     unsafe user = operation.pointee.user
@@ -25,6 +25,7 @@ internal import Synchronization
     let hasFlags = unsafe operation.pointee.size >= MemoryLayout<cwm_operation>.size
     drops = unsafe hasFlags && operation.pointee.flags & UInt64(CWM_DROP_TRUNCATED.rawValue) != 0
     if (queue == nil) == (unsafe callback == nil) { return nil }
+    if let queue, queue.owner !== owner { return nil }
   }
 
   /// Where its end goes. An operation for which there was room gives it back then: in `cwm_queue_take`, or before its callback.
@@ -103,4 +104,4 @@ enum Connects {
 }
 
 let noRoom = "too many operations are in flight: try again after a completion"
-let noEnd = "an operation needs a callback or a queue, and not both"
+let noEnd = "an operation needs a callback or a queue of its engine, and not both"

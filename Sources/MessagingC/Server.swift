@@ -1,4 +1,5 @@
 // swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 // The names are the header's.
 internal import CLinux
 public import CMessaging
@@ -166,7 +167,7 @@ public func cwm_server_close(
   -> Int32
 {
   guard let box = unsafe unbox(server, ServerBox.self) else { return unsafe misuse(error, "no server") }
-  guard let how = unsafe How(operation) else { return unsafe misuse(error, noEnd) }
+  guard let how = unsafe How(operation, box.owner) else { return unsafe misuse(error, noEnd) }
   if box.owner.engine.isInChild { return unsafe fail(error, CWM_FORKED.rawValue, "this process was forked from the engine's") }
   let wasClosed = box.state.withLock { state in
     defer { state.isClosed = true }

@@ -79,6 +79,11 @@ extension MessagingCore {
     }
   }
 
+  /// Whether it was opened and not closed.
+  public func isOpen(_ mailbox: MailboxID) -> Bool {
+    mailboxes.holds(mailbox.slot, mailbox.generation) && !mailboxes[mailbox.slot].isClosed
+  }
+
   /// The oldest stored message that fits, which stays.
   public func probe(in mailboxID: MailboxID, from connection: ConnectionID? = nil, tag: UInt64, mask: UInt64 = .max) -> MessageInfo? {
     let mailbox = mailboxID.slot

@@ -18,6 +18,17 @@ struct BatchTests {
     try await pair.close()
   }
 
+  @Test("of a batch that is more than there may be in flight the rest says wouldBlock", arguments: [true, false])
+  func tooMany(_ onEngine: Bool) async throws {
+    let pair = try await Pair.connected { $0.inFlightLimit = 10 }
+    let receives = (0..<30).map { ReceiveRequest(into: MessageBuffer(count: 1), tag: CausewayMessaging.Tag(UInt64($0))) }
+    let ends = await Task(executorPreference: onEngine ? pair.server.engine : nil) {
+      await pair.server.receiveMany(receives, timeout: .milliseconds(500))
+    }.value
+    #expect(ends.map(\.code) == [MessagingError.Code](repeating: .deadlineExceeded, count: 10) + .init(repeating: .wouldBlock, count: 20))
+    try await pair.close()
+  }
+
   @Test("a cancelled batch ends, each of its operations by itself", arguments: [true, false])
   func cancelledBatch(_ onEngine: Bool) async throws {
     let pair = try await Pair.connected()

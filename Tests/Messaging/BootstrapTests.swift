@@ -31,9 +31,6 @@ struct BootstrapTests {
     engine.shutdown()
   }
 
-  @Test("a key has at least 16 bytes")
-  func shortKey() { #expect(throws: MessagingError.self) { try MessagingKey([UInt8](repeating: 1, count: 15)) } }
-
   @Test("an address of bytes leads to its server and to no other", arguments: [true, false])
   func blobs(_ tcp: Bool) async throws {
     let engine = try Pair.engine()

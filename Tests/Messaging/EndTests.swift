@@ -166,6 +166,55 @@ struct EndTests {
     pair.server.engine.shutdown()
   }
 
+  @Test("whatever was closed here says so, by itself or with its server; not that its peer was lost", arguments: [true, false])
+  func closedHere(_ byServer: Bool) async throws {
+    let pair = try await Pair.connected()
+    let (endpoint, server, client) = (pair.endpoint, pair.server, pair.client)
+    if byServer { try await server.close() } else { try await endpoint.close() }
+    #expect(await code { _ = try await client.receive(tag: 1) } == .peerLost)
+    try await client.close()
+    #expect(await code { _ = try await endpoint.receive(tag: 1) } == .closed)
+    #expect(await code { _ = try await server.receive(tag: 1, from: endpoint) } == .closed)
+    for port in [endpoint, client] {
+      #expect(await code { try await port.send([1], tag: 1) } == .closed)
+      #expect(await code { try await port.flush() } == .closed)
+      #expect(await code { _ = try port.probe(tag: 1) } == .closed)
+      #expect(await code { _ = try port.transports() } == .closed)
+    }
+    #expect(await code { _ = try server.probe(tag: 1) } == (byServer ? .closed : nil))
+    try await pair.close()
+  }
+
+  @Test("a receive from another server's endpoint is a mistake of the program's, which is told at once")
+  func foreignEndpoint() async throws {
+    let (one, other) = (try await Pair.connected(), try await Pair.connected())
+    #expect(one.server.has(one.endpoint) && !one.server.has(other.endpoint))
+    try await one.close()
+    try await other.close()
+    // The number of the connection is the same on each engine.
+    await #expect(processExitsWith: .failure) {
+      let (one, other) = (try await Pair.connected(), try await Pair.connected())
+      _ = try await one.server.receive(tag: 1, from: other.endpoint, timeout: .milliseconds(20))
+    }
+  }
+
+  @Test("closing ends a listen that still looks its name up", arguments: ["127.0.0.1", "localhost", "a.name.invalid"])
+  func closeWhileListening(_ host: String) async throws {
+    let engine = try Pair.engine()
+    let server = try Server(on: engine)
+    let code: MessagingError.Code? = await withCheckedContinuation { continuation in
+      engine.onThread {
+        // An answer comes in a later turn.
+        server.core.listen(host, 0, nil) { answer in
+          if case .failure(let error) = answer { continuation.resume(returning: error.code) } else { continuation.resume(returning: nil) }
+        }
+        server.core.closeNow()
+      }
+    }
+    #expect(code == .closed)
+    engine.shutdown()
+  }
+
   @Test("an engine's end ends everything on it")
   func shutdown() async throws {
     let pair = try await Pair.connected()

@@ -1,7 +1,8 @@
-import CausewayMessaging
 import Glibc
 import Synchronization
 import Testing
+
+@testable import CausewayMessaging
 
 @Suite("Peers that die or stop", .serialized)
 struct FaultTests {
@@ -94,9 +95,46 @@ struct FaultTests {
     engine.shutdown()
   }
 
+  @Test("a program that drives and waits as it is told ends operations and handshakes in time")
+  func manualDeadlines() async throws {
+    let engine = try Pair.engine { $0.progress = .manual }
+    let silent = try SilentListener()
+    let (server, client) = (try Server(on: engine), try Client(on: engine))
+    let ended = Box(false)
+    let wait = Duration.milliseconds(20)
+    let starts: [() -> Void] = [
+      { server.receive(into: MessageBuffer(count: 1), tag: 1, timeout: wait) { _ in ended.value = true } },
+      {
+        // As other languages start theirs: without a turn.
+        _ = unsafe server.start(
+          receive: UnsafeMutableRawBufferPointer(start: nil, count: 0), allocates: true, drops: false, tag: 1, mask: .max, from: nil,
+          timeout: 20_000_000, keeper: nil, to: .callback { _ in ended.value = true })
+      },
+      { client.connect(to: "127.0.0.1", port: silent.port, timeout: wait) { _ in ended.value = true } },
+    ]
+    for start in starts {
+      try engine.progress()
+      ended.value = false
+      start()
+      var turns = 0
+      let begun = ContinuousClock.now
+      while !ended.value {
+        self.wait(engine)
+        try engine.progress()
+        turns += 1
+        // What is told is never more than is left.
+        let left = max(.zero, wait - (ContinuousClock.now - begun))
+        if !ended.value { #expect(engine.timeUntilProgress <= left) }
+      }
+      #expect(turns < 1000, "it waits in between")
+    }
+    silent.close()
+    engine.shutdown()
+  }
+
   private func wait(_ engine: Engine) {
     var look = pollfd(fd: engine.descriptor, events: Int16(POLLIN), revents: 0)
-    unsafe _ = poll(&look, 1, CInt(engine.timeUntilProgress / .milliseconds(1)))
+    unsafe _ = poll(&look, 1, CInt((engine.timeUntilProgress / .milliseconds(1)).rounded(.up)))
   }
 
   @Test("a thousand connections leave no descriptor, thread or memory behind", arguments: ["all", "posix"])

@@ -1,4 +1,5 @@
 import CausewayBase
+import CausewayLinuxIO
 import Glibc
 import Testing
 
@@ -87,6 +88,19 @@ struct LibraryTests {
     let line = try Peer("obey", "port=\(port)", environment: ["CAUSEWAY_UCX=\(there)"]).line()
     #expect(line.contains("version mismatch"))
     for ucx in [here, there] { #expect(line.contains(ucx == "system" ? "/lib" : ucx), "\(line)") }
+  }
+
+  @Test("a program's crashes stay its own, unless it asks UCX for them", arguments: ["", "bt"])
+  func handlers(_ wanted: String) throws {
+    // Swift's own backtraces catch the same signals.
+    let environment = ["SWIFT_BACKTRACE=enable=no"] + (wanted.isEmpty ? [] : ["UCX_HANDLE_ERRORS=\(wanted)"])
+    let peer = try Peer("neglect", environment: environment)
+    #expect(!peer.line().isEmpty)
+    let status = String(decoding: try Files.read("/proc/\(peer.identifier)/status", atMost: 1 << 16), as: UTF8.self)
+    let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("SigCgt:") })
+    let caught = try #require(UInt64(line.dropFirst(7).drop { $0 == "\t" }, radix: 16))
+    let crashes: UInt64 = [SIGSEGV, SIGBUS, SIGILL, SIGFPE].reduce(0) { $0 | 1 << UInt64($1 - 1) }
+    #expect((caught & crashes != 0) == !wanted.isEmpty)
   }
 
   @Test("an engine tells its UCX, and what that sees")

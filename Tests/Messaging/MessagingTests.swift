@@ -80,7 +80,12 @@ struct MessagingTests {
     try await pair.close()
   }
 
-  @Test("several pieces are one message", arguments: [[1, 2, 3], [0, 5000, 1], [100_000, 200_000]])
+  @Test(
+    "several pieces are one message",
+    arguments: [
+      [1, 2, 3], [0, 5000, 1], [100_000, 200_000], [], [0, 0, 0], [4084, 4084], [4084, 4085], [0, 8168, 0],
+      [Int](repeating: 0, count: 3000) + [7], [Int](repeating: 1, count: 5000), [Int](repeating: 3, count: 20_000),
+    ])
   func pieces(_ sizes: [Int]) async throws {
     let pair = try await Pair.connected()
     let whole = sizes.enumerated().flatMap { pattern($1, $0) }

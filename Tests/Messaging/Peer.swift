@@ -8,7 +8,7 @@ final class Peer {
 
   /// - Parameters:
   ///   - file: Another program, looked for in PATH, instead of one that is built beside.
-  ///   - environment: Beside this process's own.
+  ///   - environment: Beside this process's own, and before it.
   convenience init(_ arguments: String..., program: String = "messaging-peer", file: String? = nil, environment: [String] = []) throws {
     try self.init(words: arguments, program: program, file: file, environment: environment)
   }
@@ -26,11 +26,11 @@ final class Peer {
     var count = 0
     while unsafe environ[count] != nil { count += 1 }
     var variables = unsafe [UnsafeMutablePointer<CChar>?](repeating: nil, count: count + environment.count + 1)
-    for index in 0..<count { unsafe variables[index] = environ[index] }
-    for (index, word) in environment.enumerated() { unsafe variables[count + index] = strdup(word) }
+    for (index, word) in environment.enumerated() { unsafe variables[index] = strdup(word) }
+    for index in 0..<count { unsafe variables[environment.count + index] = environ[index] }
     var child: pid_t = 0
     let result = unsafe posix_spawnp(&child, path, &actions, nil, &words, &variables)
-    for index in environment.indices { unsafe free(variables[count + index]) }
+    for index in environment.indices { unsafe free(variables[index]) }
     for index in unsafe words.indices { unsafe free(words[index]) }
     unsafe posix_spawn_file_actions_destroy(&actions)
     close(ends[1])

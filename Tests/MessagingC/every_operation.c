@@ -1,8 +1,11 @@
 /* Every operation of the C ABI once, with its answer checked; and misuse, which is answered with a code. Prints a line for each group. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "causeway_messaging.h"
 
@@ -157,6 +160,79 @@ static void messages(cwm_server *server, cwm_client *client, cwm_endpoint *to_cl
   puts("messages");
 }
 
+/* Things of one engine or server that are given to another, and lengths that no memory has. */
+static void mixtures(cwm_server *server, cwm_endpoint *to_client, cwm_endpoint *to_server) {
+  char byte = 0;
+  cwm_completion now = CWM_INIT(cwm_completion);
+  cwm_operation operation = into_queue(1);
+  cwm_engine_options endless = CWM_INIT(cwm_engine_options);
+  endless.core = -1, endless.spin_ns = UINT64_MAX, endless.unreceived_limit = UINT64_MAX, endless.endpoint_grant = UINT64_MAX;
+  cwm_engine *engine_of_others = cwm_engine_create(&endless, &error);
+  cwm_server *other = cwm_server_create(engine, &error), *far = cwm_server_create(engine_of_others, &error);
+  cwm_queue *queue_of_others = cwm_queue_create(engine_of_others, &error);
+  CHECK(other && far && queue_of_others);
+  cwm_message rooms[1] = {{&byte, 1, 1, CWM_MASK_EXACT}};
+  cwm_server *servers[3] = {server, other, far};
+  for (int i = 0; i < 3; i++) {
+    cwm_endpoint *from = i ? to_client : to_server;
+    CHECK(cwm_server_receive(servers[i], from, &byte, 1, 1, CWM_MASK_EXACT, &operation, NULL, &now, &error) == CWM_INVALID);
+    CHECK(cwm_server_receive_many(servers[i], from, rooms, 1, &operation, NULL, NULL, &error) == CWM_INVALID);
+    CHECK(cwm_server_probe(servers[i], from, 0, CWM_MASK_ANY, &now) == CWM_INVALID);
+  }
+  operation.queue = queue_of_others;
+  CHECK(cwm_server_receive(server, NULL, &byte, 1, 1, CWM_MASK_EXACT, &operation, NULL, &now, &error) == CWM_INVALID);
+  CHECK(cwm_send(to_server, &byte, 1, 1, 0, &operation, NULL, &error) == CWM_INVALID);
+  CHECK(cwm_endpoint_flush(to_server, &operation, NULL, &error) == CWM_INVALID);
+  operation.queue = queue;
+  cwm_piece pieces[3][2] = {{{NULL, 1}, {&byte, 1}}, {{&byte, SIZE_MAX}, {&byte, 1}}, {{&byte, SIZE_MAX / 2}, {&byte, SIZE_MAX / 2}}};
+  for (int i = 0; i < 3; i++) CHECK(cwm_send_pieces(to_server, pieces[i], 2, 1, 0, &operation, NULL, &error) == CWM_INVALID);
+  CHECK(cwm_send(to_server, &byte, SIZE_MAX, 1, 0, &operation, NULL, &error) == CWM_INVALID);
+  cwm_message bad[2] = {{NULL, 1, 1, 0}, {&byte, SIZE_MAX, 1, 0}};
+  for (int i = 0; i < 2; i++) {
+    CHECK(cwm_send_many(to_server, &bad[i], 1, 0, &operation, NULL, NULL, &error) == CWM_INVALID);
+    CHECK(cwm_server_receive_many(server, NULL, &bad[i], 1, &operation, NULL, NULL, &error) == CWM_INVALID);
+  }
+  CHECK(cwm_send_many(to_server, bad, SIZE_MAX, 0, &operation, NULL, NULL, &error) == CWM_INVALID);
+  cwm_queue_free(queue_of_others), cwm_server_free(other), cwm_server_free(far);
+  CHECK(cwm_engine_close(engine_of_others, second, &error) == CWM_OK);
+  puts("mixtures");
+}
+
+/* Probes that the sockets to this port send before their peer counts as lost. */
+static int probes(uint16_t port) {
+  int count = 0;
+  for (int fd = 0; fd < 4096; fd++) {
+    struct sockaddr_in peer;
+    socklen_t size = sizeof peer, length = sizeof count;
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0 && peer.sin_family == AF_INET && ntohs(peer.sin_port) == port)
+      getsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, &length);
+  }
+  return count;
+}
+
+/* Options of an engine reach it, and those that a caller of an earlier header does not have are not read. */
+static void engine_options(void) {
+  cwm_engine_options wanted = CWM_INIT(cwm_engine_options);
+  wanted.core = -1, wanted.host_timeout_ns = 2 * second;
+  for (int has = 1; has >= 0; has--) {
+    wanted.size = has ? sizeof wanted : offsetof(cwm_engine_options, host_timeout_ns);
+    cwm_engine *own = cwm_engine_create(&wanted, &error);
+    cwm_queue *ends = cwm_queue_create(own, &error);
+    cwm_server *server = cwm_server_create(own, &error);
+    cwm_client *client = cwm_client_create(own, &error);
+    CHECK(client && ends && cwm_server_listen(server, "127.0.0.1", 0, NULL, &error) == CWM_OK);
+    cwm_operation connect = into_queue(0);
+    cwm_completion end;
+    connect.queue = ends;
+    CHECK(cwm_client_connect(client, "127.0.0.1", cwm_server_port(server), NULL, 0, &connect, NULL, &error) == CWM_PENDING);
+    CHECK(cwm_queue_wait(ends, &end, 1, 10 * second, &error) == 1 && end.code == CWM_OK);
+    CHECK(probes(cwm_server_port(server)) == (has ? 1 : 3));
+    cwm_client_free(client), cwm_server_free(server), cwm_queue_free(ends);
+    CHECK(cwm_engine_close(own, 0, &error) == CWM_OK);
+  }
+  puts("options");
+}
+
 static void endpoints(cwm_server *server, cwm_endpoint *endpoint) {
   char text[512];
   cwm_endpoint_info info = CWM_INIT(cwm_endpoint_info);
@@ -209,6 +285,7 @@ int main(void) {
   cwm_endpoint *to_server = cwm_client_endpoint(client), *to_client = accepted(accepts);
   CHECK(to_server);
   messages(server, client, to_client, to_server);
+  mixtures(server, to_client, to_server);
   endpoints(server, to_client);
 
   /* By address; a second server, whose acceptance is told by a callback. */
@@ -243,8 +320,10 @@ int main(void) {
   CHECK(cwm_client_close(client, &close, &error) == CWM_PENDING && next(8).code == CWM_OK);
   CHECK(cwm_client_close(client, &close, &error) == CWM_CLOSED);
   CHECK(settled(cwm_client_receive(client, &byte, 1, 1, CWM_MASK_EXACT, &receive, NULL, &now, &error), 6) == CWM_CLOSED);
+  CHECK(cwm_send(to_server, "x", 1, 1, 0, &send, NULL, &error) == CWM_CLOSED && cwm_client_probe(client, 1, 0, &now) == CWM_CLOSED);
+  CHECK(cwm_endpoint_flush(to_server, &send, NULL, &error) == CWM_CLOSED);
   CHECK(cwm_server_close(server, &close, &error) == CWM_PENDING && next(8).code == CWM_OK);
-  CHECK(cwm_server_listen(server, "127.0.0.1", 0, NULL, &error) == CWM_CLOSED);
+  CHECK(cwm_server_listen(server, "127.0.0.1", 0, NULL, &error) == CWM_CLOSED && cwm_server_probe(server, NULL, 1, 0, &now) == CWM_CLOSED);
   cwm_endpoint_release(to_server), cwm_endpoint_release(to_client);
   cwm_client_free(client), cwm_client_free(stranger), cwm_client_free(second_client), cwm_server_free(server), cwm_server_free(other);
   cwm_queue_free(accepts);
@@ -261,5 +340,6 @@ int main(void) {
   CHECK(cwm_engine_close(own, second, &error) == CWM_OK);
   cwm_queue_free(queue);
   puts("engines");
+  engine_options();
   return 0;
 }

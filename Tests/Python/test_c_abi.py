@@ -24,7 +24,7 @@ class ABI(unittest.TestCase):
             self.assertEqual(built.returncode, 0, built.stderr)
             done = subprocess.run([binary], capture_output=True, text=True, timeout=120)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(done.stdout.split(), ["misuse", "messages", "endpoints", "addresses", "closes", "engines"])
+        self.assertEqual(done.stdout.split(), ["misuse", "messages", "mixtures", "endpoints", "addresses", "closes", "engines", "options"])
 
     def test_what_the_header_declares_is_exported(self):
         declared = set(re.findall(r"\b(cwm_\w+)\(", re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)))

@@ -27,7 +27,7 @@ enum BootstrapMessage: Equatable {
   /// 2: `memory`, `readsPeer` and `reading`; offers and their returns in headers. 3: `sharing`.
   static let protocolVersion: UInt16 = 3
   static let magic: UInt64 = 0x6377_6d73_6731_0d0a  // "cwmsg1\r\n": no text protocol begins with a length and this
-  /// Bytes of a frame behind its length, at most; and of all that a side without proof may send.
+  /// Bytes of a frame behind its length, at most; and of all frames together that a side without proof may send.
   static let frameLimit = 8 << 10
   static let nonceByteCount = 32
   static let addressLimit = 6 << 10

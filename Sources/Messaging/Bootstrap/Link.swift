@@ -37,6 +37,8 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
   private weak var owner: (any LinkOwner)?
   private var state: State
   private let input = ByteBuffer()
+  /// Bytes of messages that were read.
+  private var taken = 0
   private let output = ByteBuffer()
   private var hello: BootstrapMessage.Hello?
   private var challenge: BootstrapMessage.Challenge?
@@ -96,7 +98,7 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
   func streamIsReady(_ stream: TCPStream) {
     flushOutput()
     while state != .ended && stream.isReadable {
-      let room = state == .established ? 4096 : BootstrapMessage.frameLimit + 4 - input.count
+      let room = state == .established ? 4096 : BootstrapMessage.frameLimit + 4 - taken - input.count
       if room <= 0 { return end(garbage) }
       switch stream.read(into: input, atMost: room) {
       case .bytes: parse()
@@ -116,6 +118,7 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
       case .garbage: return end(garbage)
       case .message(let message, let count):
         input.consume(count)
+        taken += count
         take(message)
       }
     }
@@ -291,8 +294,10 @@ final class Link: TCPStreamOwner, ConnectionOwner, @unchecked Sendable {
     state = .established
     timer = nil
     forgetHandshake()
+    // Silence, and then probes that nobody answers, a second apart: at most three.
     let seconds = max(2, engine.options.hostTimeout.components.seconds)
-    stream.setKeepAlive(idle: .seconds(max(1, seconds - 3)), interval: .seconds(1), count: 3)
+    let probes = min(3, seconds - 1)
+    stream.setKeepAlive(idle: .seconds(seconds - probes), interval: .seconds(1), count: Int(probes))
     return true
   }
 

@@ -63,7 +63,12 @@ extension Driver {
   }
 
   @inline(never) private func ensureDriven(_ hasCallbacks: Bool, _ deadline: Instant) {
-    if pace.isManual || isOwner { return }
+    if isOwner { return }
+    if pace.isManual {
+      // Its program waits by the time that its last turn left.
+      if deadline.nanoseconds < sleepsUntil.load(ordering: .relaxed) { wake() }
+      return
+    }
     if !hasCallbacks {
       if deadline != .distantFuture && deadline.nanoseconds < sleepsUntil.load(ordering: .relaxed) { return wake() }
       if drivers.load(ordering: .relaxed) != 0 || sleepsOnLease.load(ordering: .relaxed) { return }

@@ -1,5 +1,7 @@
 internal import CUCX
+internal import CausewayBase
 internal import CausewayLinuxIO
+internal import CausewayMessagingCore
 internal import Glibc
 internal import Synchronization
 
@@ -26,14 +28,18 @@ extension Driver {
       }
       rounds += isReading ? Self.readRound : 1
     } while rounds < 64 && (unsafe isBusy || cucx_arm(table, worker) != 0)
+    sleepsUntil.store(min(unsafe core.pointee.nextDeadline, loop.nextTurn ?? .distantFuture).nanoseconds, ordering: .relaxed)
     isParked.store(true, ordering: .sequentiallyConsistent)
     atomicMemoryFence(ordering: .sequentiallyConsistent)
     if !submissions.isEmpty || isReading { loop.interrupt() }
     release()
   }
 
-  /// Any thread's guess.
-  var timeUntilTurn: Duration { Self.longestSleep }
+  /// As the last turn left it; what is handed over later makes the descriptor readable.
+  var timeUntilTurn: Duration {
+    let left = Instant(nanoseconds: sleepsUntil.load(ordering: .relaxed)) - Instant(nanoseconds: cucx_boot_ns())
+    return min(max(.zero, left), Self.longestSleep)
+  }
 
   /// The last turn, after the one that is under way. Of the thread that turns, which is in a callback then: when that turn is over.
   /// - Parameter closeAll: Closes what is open on the engine.

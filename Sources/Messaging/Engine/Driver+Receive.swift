@@ -15,6 +15,7 @@ extension Driver {
     in mailbox: MailboxID, from connection: ConnectionID?, tag: UInt64, mask: UInt64, base: UnsafeMutableRawPointer?, capacity: Int,
     allocates: Bool, keeper: AnyObject?, drops: Bool = false, deadline: Instant
   ) -> Started {
+    if connection == MessagePort.nothing { return .done(Completion(.closed)) }
     let outcome = unsafe core.pointee.receive(
       in: mailbox, from: connection, tag: tag, mask: mask, capacity: capacity, drops: drops, deadline: deadline)
     switch outcome {

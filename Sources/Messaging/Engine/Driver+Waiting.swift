@@ -100,9 +100,12 @@ extension Driver {
     return nil
   }
 
-  /// Lets those who wait for room try again.
+  /// Lets those who wait for room try again: when there is some, and else now and then, as they have deadlines and can be cancelled. The
+  /// timer for that ends sleeps only, since each look at the descriptors sets it anew.
   @inline(never) func resumeRoomWaiters(evenWithoutRoom: Bool = false) {
-    guard unsafe evenWithoutRoom || core.pointee.inFlight < core.pointee.limits.inFlight else { return }
+    let isRoom = unsafe core.pointee.inFlight < core.pointee.limits.inFlight
+    guard unsafe isRoom || evenWithoutRoom || now() >= work.pointee.nextRoomLook else { return }
+    unsafe work.pointee.nextRoomLook = now() &+ UInt64(Self.longestSleep.wholeNanoseconds)
     let waiters = unsafe work.pointee.roomWaiters
     unsafe work.pointee.roomWaiters = []
     for index in unsafe waiters.indices { unsafe waiters[index].resume() }

@@ -97,6 +97,8 @@ internal import Synchronization
     /// Endpoints that UCX is closing.
     var closing = 0
     var roomWaiters: [UnsafeContinuation<Void, Never>] = unsafe []
+    /// When they try again, room or not.
+    var nextRoomLook: UInt64 = 0
     var dropped: [UInt64] = [UInt64](repeating: 0, count: 256)
     var safetyWakes: UInt64 = 0
     /// The timers end the next sleep as early as a lease asks for.

@@ -1,4 +1,5 @@
 internal import CUCX
+internal import CausewayBase
 internal import Glibc
 internal import Synchronization
 
@@ -22,6 +23,8 @@ final class Pace {
   let neverSleeps: Bool
   let isManual: Bool
   private let most: UInt64
+  /// For ever, and ten times of it is a number.
+  private static let longest: UInt64 = 1 << 60
   /// How long a thread that waits for a completion drives before it sleeps: longer than it takes to wake a peer that sleeps, or two that
   /// have fallen asleep would never find back to speed.
   var guestBudget: UInt64 { isManual || neverSleeps ? 500_000 : 10 * most }
@@ -52,7 +55,7 @@ final class Pace {
   ) {
     switch mode {
     case .adaptive(let spin):
-      most = UInt64(clamping: max(0, spin.components.seconds * 1_000_000_000 + spin.components.attoseconds / 1_000_000_000))
+      most = min(UInt64(max(0, spin.wholeNanoseconds)), Self.longest)
       neverSleeps = false
     case .blocking, .manual:
       most = 0

@@ -93,16 +93,18 @@ typedef struct cwm_engine_options {
   const char *transports;    /* UCX_TLS for this engine, or NULL */
   uint64_t unreceived_limit; /* bytes of unreceived cost; 0: 64 MiB */
   uint64_t endpoint_grant;   /* most of it for one endpoint; 0: 4 MiB */
+  uint64_t host_timeout_ns;  /* how long a peer's host may be gone unnoticed, in whole seconds; 0: 5 s */
 } cwm_engine_options;
 
 /* The process's default engine, made at the first call; never closed. NULL and `error` when there can be none. */
 cwm_engine *cwm_engine_shared(cwm_error *error);
 cwm_engine *cwm_engine_create(const cwm_engine_options *options, cwm_error *error);
-/* Closes all that lives on it, ends its thread and frees the handle. Not from one of its callbacks. */
+/* Closes all that lives on it by force, ends its thread and frees the handle. Not from one of its callbacks. `timeout_ns` is not used: close
+ * servers and clients first, if what they sent is to be flushed. */
 int32_t cwm_engine_close(cwm_engine *engine, uint64_t timeout_ns, cwm_error *error);
-/* CWM_MANUAL: one round; returns how much happened, or a code. */
+/* CWM_MANUAL: one round; returns 0, or a code. */
 int64_t cwm_engine_progress(cwm_engine *engine);
-/* CWM_MANUAL: arms and returns a descriptor that is readable when there is something to progress; CWM_WOULD_BLOCK: progress first. */
+/* CWM_MANUAL: a descriptor that is readable when there is something to progress; deadlines want a round at least every 100 ms as well. */
 int32_t cwm_engine_arm(cwm_engine *engine, int32_t *descriptor);
 /* The figures of the engine and of each of its connections as text for Prometheus; returns the length, see cwm_info_json. */
 int64_t cwm_engine_metrics(cwm_engine *engine, char *text, size_t capacity, cwm_error *error);
@@ -132,7 +134,7 @@ typedef void (*cwm_callback)(void *context, const cwm_completion *completion);
 /* Of receives of one message into a buffer: one that is too long is thrown away, where it would wait for another receive. */
 enum cwm_operation_flags { CWM_DROP_TRUNCATED = 1 };
 
-/* How an operation is done. Exactly one of `callback` and `queue`. */
+/* How an operation is done. Exactly one of `callback` and `queue`, which is one of the same engine. */
 typedef struct cwm_operation {
   size_t size;
   uint64_t timeout_ns; /* CWM_FOREVER: none */
@@ -215,7 +217,8 @@ int32_t cwm_send(cwm_endpoint *endpoint, const void *data, size_t length, uint64
                  cwm_request *request, cwm_error *error);
 int32_t cwm_send_pieces(cwm_endpoint *endpoint, const cwm_piece *pieces, size_t count, uint64_t tag, uint32_t flags,
                         const cwm_operation *operation, cwm_request *request, cwm_error *error);
-/* `data` NULL with `capacity` SIZE_MAX: a message of any size, allocated by the library. `from` NULL: any endpoint of the server. */
+/* `data` NULL with `capacity` SIZE_MAX: a message of any size, allocated by the library. `from`: an endpoint of this
+ * server; NULL: any. */
 int32_t cwm_server_receive(cwm_server *server, cwm_endpoint *from, void *data, size_t capacity, uint64_t tag, uint64_t mask,
                            const cwm_operation *operation, cwm_request *request, cwm_completion *now, cwm_error *error);
 int32_t cwm_client_receive(cwm_client *client, void *data, size_t capacity, uint64_t tag, uint64_t mask, const cwm_operation *operation,
