@@ -173,6 +173,7 @@ static void engine_dealloc(engine_object *self) {
     if (self->callbacks) cwm_queue_free(self->callbacks);
     if (close_engine(self, 0) < 0) PyErr_WriteUnraisable(NULL);
   }
+  PyMem_Free(self->expiring);
   if (self->epoll >= 0) close(self->epoll);
   if (self->bell >= 0) close(self->bell);
   ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);

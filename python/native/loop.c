@@ -17,7 +17,7 @@ enum { VAIN_LIMIT = 4, SKIP_LIMIT = 16, TURN_NS = 100000 };
 static PyTypeObject *loop_type;
 static PyObject *get_running_loop;
 /* Whether the last loop asked for is the one that runs here: others are only woken through their descriptor. */
-static bool is_running_here;
+static _Thread_local bool is_running_here;
 
 static bool has_cores(void) {
   cpu_set_t cores;
@@ -61,6 +61,33 @@ static void tell_deferred(loop_object *loop) {
     report();
   }
   Py_DECREF(deferred);
+}
+
+static void tell_later(loop_object *loop) {
+  operation *first = loop->later;
+  loop->later = loop->later_last = NULL;
+  while (first) {
+    operation *operation = first;
+    first = operation->next;
+    operation->next = NULL;
+    operation_tell_kept(operation);
+  }
+}
+
+bool loop_is_here(const loop_object *loop) { return loop->thread == PyThread_get_thread_ident(); }
+
+void loop_later(operation *operation, const cwm_completion *end, const char *message) {
+  loop_object *loop = operation->loop;
+  operation_keep_end(operation, end, message);
+  if (loop->later_last) loop->later_last->next = operation;
+  else loop->later = operation;
+  loop->later_last = operation;
+  if (loop->later != operation) return; /* it is told already */
+  PyObject *readable = PyObject_GetAttrString((PyObject *)loop, "_readable"), *handle = NULL;
+  if (readable) handle = PyObject_CallMethodObjArgs(loop->loop, name_call_soon_threadsafe, readable, NULL);
+  if (!handle) PyErr_Clear(); /* closed: nobody hears of it any more */
+  Py_XDECREF(handle);
+  Py_XDECREF(readable);
 }
 
 /* Drives the engine without the GIL until there are completions, for so long at most. Nobody else takes any meanwhile. */
@@ -144,6 +171,7 @@ static PyObject *readable(PyObject *self, PyObject *unused) {
   loop_object *loop = (loop_object *)self;
   if (is_forked) Py_RETURN_NONE;
   if (turned(loop) - loop->spin_start < NEAR_NS && loop->vain) loop->vain--;
+  if (loop->later) tell_later(loop);
   take(loop, true);
   Py_RETURN_NONE;
 }
@@ -209,10 +237,14 @@ static PyObject *attribute_call(PyObject *object, PyObject *name) { return PyObj
 
 static void forget(loop_object *loop) {
   loop->is_closed = true;
+  loop->later = loop->later_last = NULL;
   for (operation *each = loop->operations, *next; each; each = next) {
     next = each->next_of_loop;
     if (each->state == IN_LINE) {
       line_remove(each);
+      operation_free(each);
+    } else if (each->state == ENDED) { /* it was to be told later */
+      if (each->end.data) cwm_free(each->end.data);
       operation_free(each);
     } else {
       each->consumer = NOBODY;
@@ -293,7 +325,7 @@ loop_object *loop_of(engine_object *engine, PyObject *given) {
     PyErr_Clear();
   }
   PyObject *wanted = given ? given : running;
-  is_running_here = wanted == running;
+  bool is_here = is_running_here = wanted == running;
   loop_object *found = engine->last_loop;
   if (!found || found->loop != wanted || found->is_closed) {
     loops_forget_closed(engine);
@@ -301,6 +333,8 @@ loop_object *loop_of(engine_object *engine, PyObject *given) {
     if (!found) found = loop_new(engine, wanted);
     engine->last_loop = found;
   }
+  is_running_here = is_here;
+  if (found && is_here) found->thread = PyThread_get_thread_ident();
   Py_XDECREF(running);
   return found;
 }

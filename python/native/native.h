@@ -94,7 +94,8 @@ typedef struct line {
 } line;
 
 struct operation {
-  operation *next;                     /* free list, or line */
+  operation *next, *previous;          /* free list, or line */
+  size_t expires_at;                   /* its place among the deadlines of those that wait in lines, from 1 */
   operation *next_of_loop, **in_loop;  /* the loop's list */
   uint8_t kind, consumer, state;
   bool is_cancelling;
@@ -127,6 +128,10 @@ struct operation {
 
 operation *operation_new(enum kind kind, engine_object *engine, PyObject *owner);
 void operation_free(operation *operation);
+/* Keeps an end that is told later, and its words. */
+void operation_keep_end(operation *operation, const cwm_completion *end, const char *message);
+/* Tells the end that was kept. */
+void operation_tell_kept(operation *operation);
 /* Gives it to the library. As the ABI's calls: CWM_OK with `now`, CWM_PENDING or a code. */
 int32_t operation_submit(operation *operation, cwm_completion *now, cwm_error *error);
 /* Tells its end to whom it is for, and frees it when nothing of it is in use. */
@@ -178,6 +183,7 @@ struct loop_object {
   operation *operations; /* all that are in flight for it */
   size_t in_flight;
   PyObject *deferred;    /* list of (future, value): done, but the loop shall turn first */
+  operation *later, *later_last; /* ended, to be told by the loop's thread */
   unsigned at_once;      /* operations that were done at once since the loop last turned */
   bool is_ticking, is_closed;
   bool is_taking; /* a tick or an await takes from the queue without the GIL: nobody else may */
@@ -199,6 +205,10 @@ void loop_look(loop_object *loop, operation **place);
 bool loop_defers(loop_object *loop);
 void loop_defer(loop_object *loop, PyObject *future, PyObject *value);
 void loop_wake_for_line(loop_object *loop, operation *operation);
+/* Whether this is the thread that runs it. */
+bool loop_is_here(const loop_object *loop);
+/* Tells an end that another thread found, from the loop's own. `message` may be NULL. */
+void loop_later(operation *operation, const cwm_completion *end, const char *message);
 /* Ends what closed loops left behind. */
 void loops_forget_closed(engine_object *engine);
 
@@ -233,6 +243,9 @@ struct engine_object {
   loop_object *last_loop;
   line *waiting;
   size_t in_lines;
+  bool is_retrying, retries_again;
+  operation **expiring; /* those in lines that have a deadline */
+  size_t expiring_count, expiring_room;
   cwm_queue *waits[WAIT_QUEUES];
   int wait_count;
   cwm_queue *callbacks;

@@ -39,10 +39,7 @@ void notifier_wake(engine_object *engine) {
 
 void notifier_later(operation *operation, const cwm_completion *end, const char *message) {
   engine_object *engine = operation->engine;
-  operation->end = *end;
-  operation->state = ENDED;
-  if (message && message[0]) set_reference(&operation->words, PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace"));
-  operation->next = NULL;
+  operation_keep_end(operation, end, message);
   if (engine->later_last) engine->later_last->next = operation;
   else engine->later = operation;
   engine->later_last = operation;
@@ -81,10 +78,7 @@ static void tell_later(engine_object *engine) {
   while (first) {
     operation *operation = first;
     first = operation->next;
-    PyObject *story = operation->words ? Py_NewRef(operation->words) : NULL;
-    cwm_completion end = operation->end;
-    operation_end(operation, &end, story ? PyUnicode_AsUTF8AndSize(story, NULL) : NULL);
-    Py_XDECREF(story);
+    operation_tell_kept(operation);
   }
 }
 

@@ -199,6 +199,20 @@ void operation_end(operation *operation, const cwm_completion *completion, const
   else operation_free(operation);
 }
 
+void operation_keep_end(operation *operation, const cwm_completion *end, const char *message) {
+  operation->end = *end;
+  operation->state = ENDED;
+  operation->next = NULL;
+  if (message && message[0]) set_reference(&operation->words, PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace"));
+}
+
+void operation_tell_kept(operation *operation) {
+  PyObject *story = operation->words ? Py_NewRef(operation->words) : NULL;
+  cwm_completion end = operation->end;
+  operation_end(operation, &end, story ? PyUnicode_AsUTF8AndSize(story, NULL) : NULL);
+  Py_XDECREF(story);
+}
+
 void operations_end(const cwm_completion *completions, size_t count) {
   engine_object *engine = NULL;
   for (size_t i = 0; i < count; i++) {
@@ -285,7 +299,8 @@ bool operation_cancel(operation *operation) {
     cwm_completion end = {.size = sizeof end, .code = CWM_CANCELLED};
     line_remove(operation);
     operation->is_cancelling = true;
-    operation_end(operation, &end, NULL);
+    if (operation->consumer == CALLBACK) notifier_later(operation, &end, NULL);
+    else operation_end(operation, &end, NULL);
     return true;
   }
   if (operation->state != IN_FLIGHT || is_forked) return false;

@@ -1,0 +1,108 @@
+"""More operations than may be in flight: they wait in order, with their deadlines, and hear of their end where they live."""
+
+import asyncio
+import threading
+import unittest
+
+from support import causeway, program
+
+RECEIVES = 65_536 * 15 // 16  # what receives may have of the operations in flight
+
+
+class Crowded(unittest.TestCase):
+    """An engine with as many receives as may be, of a tag that nobody sends."""
+
+    def setUp(self):
+        self.engine = causeway.Engine()
+        self.server, self.client = causeway.Server(engine=self.engine), causeway.Client(engine=self.engine)
+        self.server.listen("127.0.0.1")
+        self.client.connect_sync("127.0.0.1", self.server.port, timeout=20)
+        self.waiting = [self.server.post_recv(bytearray(1), tag=5) for _ in range(RECEIVES)]
+
+    def tearDown(self):
+        self.engine.close(timeout=5)
+
+    def test_sends_have_room_that_receives_leave_to_them(self):
+        async def main():
+            received = self.server.recv(bytearray(1), tag=9)
+            await self.client.send(b"x", tag=9, timeout=20)
+            await self.client.flush(timeout=20)
+            self.assertFalse(received.done())
+            self.waiting[0].cancel()
+            return await asyncio.wait_for(received, 20)
+
+        self.assertEqual(asyncio.run(main()), (9, 1))
+
+    def test_an_end_that_another_thread_finds_wakes_its_loop(self):
+        for debug in (False, True):  # asyncio's debug mode refuses to be called from another thread
+            begun, results = threading.Event(), []
+
+            async def main():
+                received = self.server.recv(bytearray(1), tag=9)
+                asyncio.get_running_loop().call_soon(begun.set)
+                return await received
+
+            thread = threading.Thread(target=lambda main=main, debug=debug: results.append(asyncio.run(main(), debug=debug)), daemon=True)
+            thread.start()
+            self.assertTrue(begun.wait(20))
+            self.client.send_sync(b"x", tag=9)
+            self.client.flush_sync(timeout=20)
+            self.waiting.append(self.server.post_recv(bytearray(1), tag=5))  # the engine stays full
+            for _ in range(2):
+                self.assertTrue(self.waiting.pop(0).cancel())
+            thread.join(20)
+            self.assertEqual(results, [(9, 1)])
+
+    def test_one_that_is_cancelled_in_line_is_told_on_the_callbacks_thread(self):
+        told, over = [], threading.Event()
+
+        def failed(error):
+            told.append((type(error), threading.current_thread().name))
+            over.set()
+
+        operation = self.server.post_recv(bytearray(1), tag=9, failed=failed)
+        self.assertTrue(operation.cancel())
+        self.assertTrue(over.wait(20))
+        self.assertEqual(told, [(causeway.OperationCancelledError, "causeway callbacks")])
+        self.assertFalse(operation.cancel())
+
+    def test_deadlines_hold_in_line(self):
+        order = []
+
+        async def receive(timeout):
+            with self.assertRaises(causeway.TimedOutError):
+                await self.server.recv(bytearray(1), tag=9, timeout=timeout)
+            order.append(timeout)
+
+        async def main():
+            await asyncio.wait_for(asyncio.gather(*[receive(timeout) for timeout in (0.3, 0.02, 0.2, 0.0, 0.1)]), 20)
+
+        asyncio.run(main())
+        self.assertEqual(order, [0.0, 0.02, 0.1, 0.2, 0.3])
+        with self.assertRaises(causeway.TimedOutError):
+            self.server.recv_sync(bytearray(1), tag=9, timeout=0.01)
+
+
+class Line(unittest.TestCase):
+    def test_two_to_the_twenty_wait_and_no_more(self):
+        done = program(
+            f"""
+            import causeway
+            server = causeway.Server()
+            server.listen("127.0.0.1")
+            buffer, told, count = bytearray(1), [], {RECEIVES} + 2**20
+            for _ in range(count):
+                server.post_recv(buffer, done=lambda tag, length: told.append(tag), failed=told.append)
+            for again in range(2):
+                try:
+                    server.post_recv(buffer)
+                except causeway.QueueFullError as error:
+                    print(error)
+            """
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout, "too many operations wait for room: await some of them first\n" * 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
