@@ -85,6 +85,25 @@ class Callbacks(Pair):
         self.assertIsInstance(await asyncio.wait_for(failed, 20), causeway.OperationCancelledError)
         self.assertFalse(operation.cancel())
 
+    async def test_threads_that_begin_together_share_the_callbacks_thread(self):
+        begun, second = [], threading.Event()
+
+        class Slow(causeway.Engine):
+            def _start_notifier(self):
+                begun.append(threading.current_thread())
+                other = threading.Thread(target=lambda: (server.post_recv(bytearray(1)), second.set()))
+                if len(begun) == 1:
+                    other.start()
+                    other.join(20)
+                super()._start_notifier()
+
+        engine = Slow()
+        server = causeway.Server(engine=engine)
+        server.post_recv(bytearray(1))
+        self.assertTrue(second.is_set())
+        self.assertEqual(len(begun), 1)
+        engine.close(timeout=5)
+
     async def test_accepted_endpoints_come_by_callback(self):
         server, accepted, over = causeway.Server(), [], threading.Event()
         server.on_accept(lambda endpoint: (accepted.append(endpoint), over.set()))

@@ -25,10 +25,13 @@ cwm_queue *notifier_queue(engine_object *engine) {
     if (engine->epoll < 0 || engine->bell < 0 || watch(engine, engine->bell) < 0 || watch(engine, cwm_queue_descriptor(engine->callbacks)) < 0)
       return PyErr_SetFromErrno(PyExc_OSError), NULL;
   }
+  engine->has_notifier = true; /* first: to start it lets other threads run, and there is one */
   PyObject *answer = PyObject_CallMethod((PyObject *)engine, "_start_notifier", NULL);
-  if (!answer) return NULL;
+  if (!answer) {
+    engine->has_notifier = false;
+    return NULL;
+  }
   Py_DECREF(answer);
-  engine->has_notifier = true;
   return engine->callbacks;
 }
 
