@@ -82,6 +82,21 @@ class Crowded(unittest.TestCase):
         with self.assertRaises(causeway.TimedOutError):
             self.server.recv_sync(bytearray(1), tag=9, timeout=0.01)
 
+    def test_the_engines_end_is_theirs(self):
+        told, over = [], threading.Event()
+
+        def failed(error):
+            told.append(type(error))
+            if len(told) == 2:
+                over.set()
+
+        self.waiting.pop().cancel()
+        self.server.post_recv(bytearray(1), tag=5, failed=failed)  # in flight
+        self.server.post_recv(bytearray(1), tag=5, failed=failed)  # in line
+        self.engine.close(timeout=5)
+        self.assertTrue(over.wait(20))
+        self.assertEqual(told, [causeway.ClosedError] * 2)
+
 
 class Line(unittest.TestCase):
     def test_two_to_the_twenty_wait_and_no_more(self):

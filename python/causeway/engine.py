@@ -14,6 +14,7 @@ from . import _native
 
 _PROGRESS = {"adaptive": 0, "blocking": 1, "busy": 2, "manual": 3}
 _folder_was_told = False
+SERVERS: weakref.WeakSet = weakref.WeakSet()  # whoever accepts there hears of an engine's end
 
 
 def ucx_folder() -> pathlib.Path | None:
@@ -72,6 +73,14 @@ class Engine(_native.Engine):
         """The engine of the process, made at the first call."""
         tell_ucx_folder()
         return super().shared()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Closes all that lives on it and ends its thread."""
+        try:
+            super().close(timeout)
+        finally:
+            for server in [each for each in list(SERVERS) if each.engine is self]:
+                server._end_accepting()
 
     def __enter__(self) -> Engine:
         return self

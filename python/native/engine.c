@@ -63,12 +63,13 @@ static int close_engine(engine_object *self, uint64_t timeout) {
   cwm_error error = CWM_INIT(cwm_error);
   if (self->is_closed) return 0;
   self->is_closed = true;
-  notifier_stop(self);
   cwm_engine *engine = self->engine;
   int32_t code;
   Py_BEGIN_ALLOW_THREADS;
   code = cwm_engine_close(engine, timeout, &error);
   Py_END_ALLOW_THREADS;
+  if (self->waiting) lines_retry(self); /* they hear of it too */
+  notifier_stop(self);
   if (code == CWM_OK) return 0;
   raise_code(code, error.message, 0);
   return -1;
@@ -84,7 +85,7 @@ static PyObject *engine_close(PyObject *object, PyObject *const *args, Py_ssize_
   if (self->is_shared) return raise_code(CWM_INVALID, "the shared engine lives as long as the process", 0);
   if (close_engine(self, timeout) < 0) return NULL;
   for (loop_object *loop = self->loops; loop; loop = loop->next)
-    if (!loop->is_closed) loop_take(loop);
+    if (!loop->is_closed && loop_is_here(loop)) loop_take(loop); /* others are told by their descriptors */
   Py_RETURN_NONE;
 }
 

@@ -237,7 +237,7 @@ static PyObject *wait_accepted(PyObject *object, PyObject *timeout) {
     }
     if (PyErr_CheckSignals() < 0) return NULL;
     now = now_ns();
-  } while (now < end && !self->is_closed);
+  } while (now < end && !self->is_closed && !self->engine->is_closed);
   return PyList_New(0);
 }
 
@@ -292,9 +292,11 @@ static PyObject *mailbox_descriptor(mailbox_object *self, void *unused) {
   return need(self, true) < 0 ? NULL : PyLong_FromLong(cwm_queue_descriptor(self->accepts));
 }
 
-static PyObject *mailbox_is_closed(mailbox_object *self, void *unused) { return (void)unused, PyBool_FromLong(self->is_closed); }
+static PyObject *mailbox_is_closed(mailbox_object *self, void *unused) {
+  return (void)unused, PyBool_FromLong(self->is_closed || self->engine->is_closed);
+}
 static PyObject *mailbox_is_connected(mailbox_object *self, void *unused) {
-  return (void)unused, PyBool_FromLong(self->connection != NULL && !self->is_closed);
+  return (void)unused, PyBool_FromLong(self->connection != NULL && !self->is_closed && !self->engine->is_closed);
 }
 static PyObject *mailbox_engine(mailbox_object *self, void *unused) { return (void)unused, Py_NewRef((PyObject *)self->engine); }
 
@@ -313,7 +315,7 @@ static PyMethodDef own_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 static PyGetSetDef mailbox_attributes[] = {
-    {"is_closed", (getter)mailbox_is_closed, NULL, "Whether its close has begun.", NULL},
+    {"is_closed", (getter)mailbox_is_closed, NULL, "Whether its close has begun, or its engine's.", NULL},
     {"is_connected", (getter)mailbox_is_connected, NULL, "Whether a client has connected, and was not closed.", NULL},
     {"engine", (getter)mailbox_engine, NULL, "The engine it lives on.", NULL},
     {"_clients", (getter)mailbox_clients, NULL, NULL, NULL},

@@ -111,6 +111,14 @@ static int sleep_for(uint64_t deadline) {
   return deadline <= now ? 0 : (int)((deadline - now) / 1000000 + 1);
 }
 
+/* What the engine's close ended is told; at the interpreter's end nothing is. */
+static void tell_the_rest(engine_object *engine, cwm_completion *completions) {
+  for (size_t count; engine->is_closed && !is_forked && ((count = cwm_queue_take(engine->callbacks, completions, BATCH)) || engine->later);) {
+    if (count) operations_end(completions, count);
+    tell_later(engine);
+  }
+}
+
 /* The thread. Ends when the engine or the interpreter does. */
 PyObject *notifier_run(engine_object *engine) {
   cwm_completion completions[BATCH];
@@ -144,6 +152,7 @@ PyObject *notifier_run(engine_object *engine) {
     if (read(engine->bell, &rings, sizeof rings) < 0 && errno != EAGAIN) break;
     if (ready > 0 && engine->watched) tell_accepted(engine);
   }
+  tell_the_rest(engine, completions);
   Py_RETURN_NONE;
 }
 
