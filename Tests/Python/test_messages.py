@@ -75,6 +75,25 @@ class Messages(Pair):
         self.assertEqual(await received, [(index, 4) for index in range(64)])
         self.assertEqual(buffers[63], b"\x3f" * 4)
 
+    async def test_the_tags_of_a_batch_are_one_or_one_for_each(self):
+        class Number:  # as NumPy's integers
+            def __index__(self):
+                return 5
+
+        for tags, expected in ((5, [5, 5]), (Number(), [5, 5]), ((6, 7), [6, 7]), (iter([6, 7]), [6, 7]), (array.array("Q", [6, 7]), [6, 7])):
+            await self.client.send_many([b"a", b"b"], tags, timeout=20)
+            self.assertEqual([tag for tag, _ in await self.server.recv_many([bytearray(1), bytearray(1)], timeout=20)], expected)
+        if numpy:
+            await self.client.send_many([b"a", b"b"], numpy.array([6, 7]), timeout=20)
+            self.assertEqual(await self.server.recv_many([bytearray(1)] * 2, numpy.array([6, 7]), timeout=20), [(6, 1), (7, 1)])
+        for tags in (5, Number(), iter([5, 5])):
+            await self.client.send_many([b"x", b"a", b"b"], [0, 5, 5], timeout=20)
+            self.assertEqual(await self.server.recv_many([bytearray(1), bytearray(1)], tags, timeout=20), [(5, 1), (5, 1)])
+            self.assertEqual(await self.server.recv(bytearray(1), timeout=20), (0, 1))
+        for bad, error in ((None, TypeError), (1.5, TypeError), ("ab", TypeError), ([1], ValueError), ([1, -1], OverflowError)):
+            with self.assertRaises(error):
+                self.client.send_many([b"a", b"b"], bad)
+
     async def test_a_batch_that_fails_tells_what_arrived(self):
         await self.client.send_many([b"ok", b"much too long"], [1, 2])
         with self.assertRaises(causeway.TruncatedError) as caught:

@@ -85,6 +85,11 @@ PyObject *call_receive(PyObject *self, PyObject *const *args, Py_ssize_t count, 
   return start(operation, consumer, posts ? NULL : rest[2], posts ? v[3] : NULL, posts ? v[4] : NULL);
 }
 
+/* Whether `tags` of a batch are one for all, which has been read as `tag`, or one for each. */
+static bool is_one(PyObject *tags) {
+  return !tags || tags == Py_None || (PyIndex_Check(tags) && !PySequence_Check(tags)); /* NumPy's arrays are both */
+}
+
 /* The buffers of a batch; `tags` is one for all or one for each. */
 static int gather(operation *operation, PyObject *buffers, PyObject *tags, bool receives) {
   PyObject *list = PySequence_List(buffers);
@@ -92,7 +97,7 @@ static int gather(operation *operation, PyObject *buffers, PyObject *tags, bool 
   Py_ssize_t count = PyList_Size(list);
   PyObject *each = NULL;
   int result = -1;
-  if (tags && tags != Py_None && !PyLong_Check(tags) && PySequence_Check(tags)) {
+  if (!is_one(tags)) {
     each = PySequence_List(tags);
     if (!each) goto end;
     if (PyList_Size(each) != count) {
@@ -137,7 +142,7 @@ PyObject *call_send_many(PyObject *self, PyObject *const *args, Py_ssize_t count
   if (parties(self, &mailbox, &connection) < 0 || need_connection(mailbox, connection) < 0) return NULL;
   operation *operation = begin(SEND_MANY, self, mailbox, connection, rest[0]);
   if (!operation) return NULL;
-  if (PyLong_Check(v[1]) && read_unsigned(v[1], "tag", &operation->tag) < 0) return refuse(operation);
+  if (is_one(v[1]) && read_unsigned(v[1], "tag", &operation->tag) < 0) return refuse(operation);
   if (rest[1] && PyObject_IsTrue(rest[1])) operation->flags = CWM_SYNCHRONOUS;
   if (gather(operation, v[0], v[1], false) < 0) return refuse(operation);
   return start(operation, consumer, posts ? NULL : rest[2], posts ? v[2] : NULL, posts ? v[3] : NULL);
@@ -156,9 +161,9 @@ PyObject *call_receive_many(PyObject *self, PyObject *const *args, Py_ssize_t co
   if (mailbox->client && need_connection(mailbox, connection) < 0) return NULL;
   operation *operation = begin(RECEIVE_MANY, self, mailbox, connection, rest[1]);
   if (!operation) return NULL;
-  PyObject *tag = v[1] && PyLong_Check(v[1]) ? v[1] : NULL;
+  PyObject *tag = is_one(v[1]) ? v[1] : NULL;
   if (read_tag(tag, v[2], &operation->tag, &operation->mask) < 0 || tie(operation, rest[0]) < 0) return refuse(operation);
-  if (!tag && v[1] && v[1] != Py_None && (!v[2] || v[2] == Py_None)) operation->mask = CWM_MASK_EXACT;
+  if (!is_one(v[1]) && (!v[2] || v[2] == Py_None)) operation->mask = CWM_MASK_EXACT;
   if (gather(operation, v[0], v[1], true) < 0) return refuse(operation);
   return start(operation, consumer, posts ? NULL : rest[2], posts ? v[3] : NULL, posts ? v[4] : NULL);
 }
