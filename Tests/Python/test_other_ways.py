@@ -1,11 +1,13 @@
 """Callbacks, calls that block, several loops, and programs that end in the middle of things."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 import threading
 import unittest
+import weakref
 
 from support import Pair, causeway, program, start
 
@@ -185,6 +187,18 @@ class Blocking(unittest.TestCase):
         for thread in threads:
             thread.join(60)
         self.assertEqual(results, [(1, 1)] * 2)
+
+
+    def test_a_closed_loop_is_forgotten_when_the_next_one_comes(self):
+        async def one():
+            received = self.server.recv(bytearray(1), tag=1)
+            await self.client.send(b"x", tag=1)
+            await received
+            return weakref.ref(asyncio.get_running_loop())
+
+        closed = [asyncio.run(one()) for _ in range(3)][:-1]
+        gc.collect()
+        self.assertEqual([loop() for loop in closed], [None, None])
 
 
 class Programs(unittest.TestCase):

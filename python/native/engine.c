@@ -167,8 +167,7 @@ static void engine_dealloc(engine_object *self) {
     for (loop_object *loop = self->loops, *next; loop; loop = next) {
       next = loop->next;
       loop->is_closed = true;
-      if (loop->queue && !loop->in_flight) cwm_queue_free(loop->queue);
-      Py_DECREF((PyObject *)loop);
+      loop_release(loop);
     }
     while (self->wait_count) cwm_queue_free(self->waits[--self->wait_count]);
     if (self->callbacks) cwm_queue_free(self->callbacks);

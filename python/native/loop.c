@@ -254,6 +254,13 @@ static void forget(loop_object *loop) {
   take(loop, true);
 }
 
+void loop_release(loop_object *loop) {
+  if (loop->queue && !loop->in_flight) cwm_queue_free(loop->queue);
+  loop->queue = NULL;
+  Py_CLEAR(loop->tick); /* it has the loop that has it */
+  Py_DECREF((PyObject *)loop);
+}
+
 void loops_forget_closed(engine_object *engine) {
   for (loop_object **at = &engine->loops; *at;) {
     loop_object *loop = *at;
@@ -268,9 +275,7 @@ void loops_forget_closed(engine_object *engine) {
     }
     *at = loop->next;
     if (engine->last_loop == loop) engine->last_loop = NULL;
-    cwm_queue_free(loop->queue);
-    loop->queue = NULL;
-    Py_DECREF((PyObject *)loop);
+    loop_release(loop);
   }
 }
 

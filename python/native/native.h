@@ -211,6 +211,8 @@ bool loop_is_here(const loop_object *loop);
 void loop_later(operation *operation, const cwm_completion *end, const char *message);
 /* Ends what closed loops left behind. */
 void loops_forget_closed(engine_object *engine);
+/* Its engine forgets it. */
+void loop_release(loop_object *loop);
 
 /* -- notifier.c */
 
