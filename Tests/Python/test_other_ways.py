@@ -87,6 +87,18 @@ class Callbacks(Pair):
         self.assertIsInstance(await asyncio.wait_for(failed, 20), causeway.OperationCancelledError)
         self.assertFalse(operation.cancel())
 
+    async def test_a_server_is_collected_with_a_callback_that_knows_it(self):
+        def make():
+            server = causeway.Server()
+            server.on_accept(lambda endpoint: server.clients)
+            return weakref.ref(server)
+
+        made = make()
+        gc.collect()
+        self.assertIsNone(made())
+        with self.assertRaises(TypeError):
+            self.server.on_accept(None)
+
     async def test_threads_that_begin_together_share_the_callbacks_thread(self):
         begun, second = [], threading.Event()
 

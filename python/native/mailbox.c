@@ -34,8 +34,21 @@ static PyObject *mailbox_create(PyTypeObject *type, PyObject *args, PyObject *ke
   return raise_code(error.code, error.message, 0);
 }
 
+/* A callback mostly knows its server. */
+static int mailbox_traverse(mailbox_object *self, visitproc visit, void *arg) {
+  Py_VISIT(Py_TYPE((PyObject *)self));
+  Py_VISIT(self->on_accept);
+  return 0;
+}
+
+static int mailbox_clear(mailbox_object *self) {
+  Py_CLEAR(self->on_accept);
+  return 0;
+}
+
 static void mailbox_dealloc(mailbox_object *self) {
   PyTypeObject *type = Py_TYPE((PyObject *)self);
+  PyObject_GC_UnTrack((PyObject *)self);
   notifier_forget(self);
   if (self->connection) connection_release(self->connection);
   if (!is_forked) {
@@ -70,7 +83,10 @@ static int listen_options(PyObject *key, PyObject *tcp, cwm_listen_options *opti
 
 static int read_port(PyObject *value, uint16_t *port) {
   uint64_t number;
-  if (read_unsigned(value, "port", &number) < 0) return -1;
+  if (read_unsigned(value, "port", &number) < 0) {
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return -1;
+    number = UINT64_MAX;
+  }
   if (number > UINT16_MAX) {
     PyErr_SetString(PyExc_OverflowError, "a port is an integer from 0 to 65535");
     return -1;
@@ -244,6 +260,7 @@ static PyObject *wait_accepted(PyObject *object, PyObject *timeout) {
 static PyObject *on_accept(PyObject *object, PyObject *callback) {
   mailbox_object *self = (mailbox_object *)object;
   if (need(self, true) < 0) return NULL;
+  if (!PyCallable_Check(callback)) return PyErr_SetString(PyExc_TypeError, "on_accept() needs a function"), NULL;
   set_reference(&self->on_accept, Py_NewRef(callback));
   if (notifier_watch(self) < 0) return NULL;
   Py_RETURN_NONE;
@@ -333,9 +350,9 @@ int mailbox_start(PyObject *module) {
   for (PyMethodDef *each = send_methods; each->ml_name; each++) methods[count++] = *each;
   PyType_Slot slots[] = {
       {Py_tp_new, mailbox_create},       {Py_tp_dealloc, mailbox_dealloc}, {Py_tp_methods, methods},
-      {Py_tp_getset, mailbox_attributes}, {Py_tp_doc, "What a server and a client have in common."}, {0, NULL},
+      {Py_tp_getset, mailbox_attributes}, {Py_tp_traverse, mailbox_traverse}, {Py_tp_clear, mailbox_clear}, {Py_tp_doc, "What a server and a client have in common."}, {0, NULL},
   };
-  PyType_Spec spec = {"causeway._native.Mailbox", sizeof(mailbox_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+  PyType_Spec spec = {"causeway._native.Mailbox", sizeof(mailbox_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   mailbox_type = (PyTypeObject *)PyType_FromSpec(&spec);
   return mailbox_type ? PyModule_AddObjectRef(module, "Mailbox", (PyObject *)mailbox_type) : -1;
 }
