@@ -254,6 +254,8 @@ class Programs(unittest.TestCase):
     def test_a_child_by_fork_is_refused(self):
         said = self.run_program(
             """
+            import warnings
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of a fork beside threads
             child = os.fork()
             if child == 0:
                 try:
