@@ -248,6 +248,25 @@ class Programs(unittest.TestCase):
                 done.stderr.splitlines()[-1], "ImportError: causeway needs an interpreter with the GIL: free-threaded Python is not supported"
             )
 
+    def test_a_subinterpreter_is_refused_in_one_line(self):
+        for first in ("", "import causeway; causeway.Server()"):
+            done = program(
+                f"""
+                try:
+                    import _interpreters as interpreters
+                except ImportError:
+                    import _xxsubinterpreters as interpreters
+                {first}
+                code = "try: import causeway\\nexcept ImportError as error: print(error, flush=True)"
+                legacy = ["legacy"] if hasattr(interpreters, "exec") else []
+                other = interpreters.create(*legacy) if legacy else interpreters.create(isolated=False)
+                (interpreters.exec if legacy else interpreters.run_string)(other, code)
+                interpreters.destroy(other)
+                """
+            )
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(done.stdout, "causeway works in the main interpreter only, not in subinterpreters\n")
+
     def test_nothing_is_printed(self):
         self.assertEqual(self.run_program("client.close_sync(); server.close_sync()"), "")
 
