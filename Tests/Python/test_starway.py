@@ -1,6 +1,8 @@
 """causeway.starway is Starway 0.6.0's surface."""
 
 import asyncio
+import contextlib
+import io
 import json
 import pathlib
 import socket
@@ -136,6 +138,40 @@ class Benchmarks(unittest.TestCase):
         arguments = bench.build_parser().parse_args(["--role", "loopback", "--scenarios", "large-array", "--large-bytes", "1M"])
         self.assertEqual(bench.scenario_plan(arguments), [("large-array", {"message_bytes": 1 << 20})])
         self.assertEqual(starway.list_benchmark_scenarios(), ["large-array", "small-messages", "pingpong-flag", "streaming-duplex"])
+
+    def test_wrong_options_are_one_line(self):
+        rows = [
+            ("", "--role"),
+            ("--role x", "--role"),
+            ("--role loopback --scenarios nosuch", "no scenario 'nosuch': there are large-array, small-messages, pingpong-flag, streaming-duplex"),
+            ("--role client --connect-mode worker", "--worker-address"),
+            ("--role client --connect-mode worker --worker-address zz", "--worker-address"),
+            ("--role loopback --large-bytes abc", "'abc' is not a size"),
+            ("--role loopback --large-bytes=-5", "'-5' is not a size"),
+            ("--role loopback --stream-bytes inf", "'inf' is not a size"),
+            ("--role loopback --flag-iterations=-3", "'-3' is not a number"),
+            ("--role loopback --small-concurrency 0", "--small-concurrency"),
+            ("--role client --port 70000", "--port"),
+        ]
+        for words, said in rows:
+            with self.subTest(words), contextlib.redirect_stderr(io.StringIO()) as error, self.assertRaises(SystemExit) as ended:
+                bench.main(words.split())
+            self.assertEqual(ended.exception.code, 2)
+            self.assertIn(said, error.getvalue())
+            self.assertEqual(error.getvalue().count("\n"), 1)
+
+    def test_what_fails_is_one_line(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            rows = [
+                (f"--role loopback --addr 127.0.0.1 --port {port}", "address"),
+                ("--role client --port 1", "not connected"),
+                ("--role client --connect-mode worker --worker-address 00ff", "address"),
+            ]
+            for words, said in rows:
+                with self.subTest(words), contextlib.redirect_stderr(io.StringIO()) as error:
+                    self.assertEqual(bench.main(words.split()), 1)
+                self.assertRegex(error.getvalue(), rf"^python -m causeway.bench: .*{said}.*\n$")
 
     def test_every_scenario_runs(self):
         with tempfile.TemporaryDirectory() as folder:
