@@ -224,45 +224,45 @@ TRIPLE(post_flush, call_flush, CALLBACK)
 
 PyMethodDef send_methods[] = {
     METHOD("send", send,
-           "send(buffer, tag, timeout=None, synchronous=False)\n\n"
+           "send($self, buffer, tag, timeout=None, synchronous=False, loop=None)\n--\n\n"
            "Sends a contiguous buffer. The future is done when the buffer is free; with synchronous, when the message has been matched."),
-    METHOD("send_sync", send_sync, "send_sync(buffer, tag, timeout=None, synchronous=False)\n\nAs send, but blocks."),
+    METHOD("send_sync", send_sync, "send_sync($self, buffer, tag, timeout=None, synchronous=False)\n--\n\nAs send, but blocks."),
     METHOD("post_send", post_send,
-           "post_send(buffer, tag, done=None, failed=None, timeout=None, synchronous=False)\n\n"
+           "post_send($self, buffer, tag, done=None, failed=None, timeout=None, synchronous=False)\n--\n\n"
            "As send, but calls done() or failed(error) on the callbacks' thread. Returns an Operation."),
     METHOD("send_many", send_many,
-           "send_many(buffers, tags, timeout=None, synchronous=False)\n\nSends several messages with one future. tags: one for all, or one for each."),
-    METHOD("send_many_sync", send_many_sync, "send_many_sync(buffers, tags, timeout=None, synchronous=False)\n\nAs send_many, but blocks."),
+           "send_many($self, buffers, tags, timeout=None, synchronous=False, loop=None)\n--\n\nSends several messages with one future. tags: one for all, or one for each."),
+    METHOD("send_many_sync", send_many_sync, "send_many_sync($self, buffers, tags, timeout=None, synchronous=False)\n--\n\nAs send_many, but blocks."),
     METHOD("post_send_many", post_send_many,
-           "post_send_many(buffers, tags, done=None, failed=None, timeout=None, synchronous=False)\n\nAs send_many, with callbacks."),
+           "post_send_many($self, buffers, tags, done=None, failed=None, timeout=None, synchronous=False)\n--\n\nAs send_many, with callbacks."),
     {NULL, NULL, 0, NULL},
 };
 PyMethodDef receive_methods[] = {
     METHOD("recv", recv,
-           "recv(buffer, tag=None, mask=None, source=None, timeout=None)\n\n"
+           "recv($self, buffer, tag=None, mask=None, source=None, timeout=None, loop=None, drops=False)\n--\n\n"
            "Receives into a writable buffer a message whose tag equals `tag` in the bits of `mask` (None: all of them; no tag: any\n"
            "message). The future's result is the sender's tag and the message's length."),
-    METHOD("recv_sync", recv_sync, "recv_sync(buffer, tag=None, mask=None, source=None, timeout=None)\n\nAs recv, but blocks."),
+    METHOD("recv_sync", recv_sync, "recv_sync($self, buffer, tag=None, mask=None, source=None, timeout=None)\n--\n\nAs recv, but blocks."),
     METHOD("post_recv", post_recv,
-           "post_recv(buffer, tag=None, mask=None, done=None, failed=None, source=None, timeout=None)\n\n"
+           "post_recv($self, buffer, tag=None, mask=None, done=None, failed=None, source=None, timeout=None, drops=False)\n--\n\n"
            "As recv, but calls done(tag, length) or failed(error) on the callbacks' thread. Returns an Operation."),
     METHOD("recv_message", recv_message,
-           "recv_message(tag=None, mask=None, source=None, timeout=None)\n\nReceives a message of any size into memory of its own: a Message."),
+           "recv_message($self, tag=None, mask=None, source=None, timeout=None, loop=None)\n--\n\nReceives a message of any size into memory of its own: a Message."),
     METHOD("recv_message_sync", recv_message_sync,
-           "recv_message_sync(tag=None, mask=None, source=None, timeout=None)\n\nAs recv_message, but blocks."),
+           "recv_message_sync($self, tag=None, mask=None, source=None, timeout=None)\n--\n\nAs recv_message, but blocks."),
     METHOD("post_recv_message", post_recv_message,
-           "post_recv_message(tag=None, mask=None, done=None, failed=None, source=None, timeout=None)\n\nAs recv_message, with callbacks."),
+           "post_recv_message($self, tag=None, mask=None, done=None, failed=None, source=None, timeout=None)\n--\n\nAs recv_message, with callbacks."),
     METHOD("recv_many", recv_many,
-           "recv_many(buffers, tags=None, mask=None, source=None, timeout=None)\n\n"
+           "recv_many($self, buffers, tags=None, mask=None, source=None, timeout=None, loop=None)\n--\n\n"
            "Receives several messages with one future, whose result is a list of (tag, length)."),
-    METHOD("recv_many_sync", recv_many_sync, "recv_many_sync(buffers, tags=None, mask=None, source=None, timeout=None)\n\nAs recv_many, but blocks."),
+    METHOD("recv_many_sync", recv_many_sync, "recv_many_sync($self, buffers, tags=None, mask=None, source=None, timeout=None)\n--\n\nAs recv_many, but blocks."),
     METHOD("post_recv_many", post_recv_many,
-           "post_recv_many(buffers, tags=None, mask=None, done=None, failed=None, source=None, timeout=None)\n\n"
+           "post_recv_many($self, buffers, tags=None, mask=None, done=None, failed=None, source=None, timeout=None)\n--\n\n"
            "As recv_many, but calls done(list) or failed(error), whose `results` tell what arrived."),
     METHOD("flush", flush,
-           "flush(timeout=None)\n\nDone when every earlier message is in the peer's memory or has been read by it: the sender may exit."),
-    METHOD("flush_sync", flush_sync, "flush_sync(timeout=None)\n\nAs flush, but blocks."),
-    METHOD("post_flush", post_flush, "post_flush(done=None, failed=None, timeout=None)\n\nAs flush, with callbacks."),
-    METHOD("probe", call_probe, "probe(tag=None, mask=None)\n\nThe tag and length of a message that waits, or None. It stays."),
+           "flush($self, timeout=None, loop=None)\n--\n\nDone when every earlier message is in the peer's memory or has been read by it: the sender may exit."),
+    METHOD("flush_sync", flush_sync, "flush_sync($self, timeout=None)\n--\n\nAs flush, but blocks."),
+    METHOD("post_flush", post_flush, "post_flush($self, done=None, failed=None, timeout=None)\n--\n\nAs flush, with callbacks."),
+    METHOD("probe", call_probe, "probe($self, tag=None, mask=None)\n--\n\nThe tag and length of a message that waits, or None. It stays."),
     {NULL, NULL, 0, NULL},
 };

@@ -148,9 +148,10 @@ static PyObject *endpoint_repr(endpoint_object *self) {
 }
 
 static PyMethodDef own_methods[] = {
-    {"transports", endpoint_transports, METH_NOARGS, "What the connection uses: a list of (transport, device)."},
-    {"counters", endpoint_counters, METH_NOARGS, "Messages and bytes sent and received, in flight and not received yet."},
-    {"evaluate_performance", endpoint_evaluate, METH_O, "Seconds that a message of so many bytes takes, by UCX's estimate; None: unknown."},
+    {"transports", endpoint_transports, METH_NOARGS, "transports($self)\n--\n\nWhat the connection uses: a list of (transport, device)."},
+    {"counters", endpoint_counters, METH_NOARGS, "counters($self)\n--\n\nMessages and bytes sent and received, in flight and not received yet."},
+    {"evaluate_performance", endpoint_evaluate, METH_O,
+     "evaluate_performance($self, length, /)\n--\n\nSeconds that a message of so many bytes takes, by UCX's estimate; None: unknown."},
     {NULL, NULL, 0, NULL},
 };
 static PyGetSetDef endpoint_attributes[] = {

@@ -181,13 +181,13 @@ static void engine_dealloc(engine_object *self) {
 }
 
 static PyMethodDef engine_methods[] = {
-    {"shared", engine_shared, METH_NOARGS | METH_CLASS, "The engine of the process, made at the first call."},
-    METHOD("close", engine_close, "close(timeout=None)\n\nCloses all that lives on it and ends its thread."),
-    {"progress", engine_progress, METH_NOARGS, "Manual progress: one round. Returns how much happened."},
-    {"arm", engine_arm, METH_NOARGS, "Manual progress: the descriptor to wait on, or None when there is progress to make first."},
-    {"metrics", engine_metrics, METH_NOARGS, "The figures of the engine and of each of its connections as text for Prometheus."},
+    {"shared", engine_shared, METH_NOARGS | METH_CLASS, "shared($type)\n--\n\nThe engine of the process, made at the first call."},
+    METHOD("close", engine_close, "close($self, timeout=None)\n--\n\nCloses all that lives on it and ends its thread."),
+    {"progress", engine_progress, METH_NOARGS, "progress($self)\n--\n\nManual progress: one round. Returns how much happened."},
+    {"arm", engine_arm, METH_NOARGS, "arm($self)\n--\n\nManual progress: the descriptor to wait on, or None when there is progress to make first."},
+    {"metrics", engine_metrics, METH_NOARGS, "metrics($self)\n--\n\nThe figures of the engine and of each of its connections as text for Prometheus."},
     METHOD("serve_metrics", engine_serve_metrics,
-           "serve_metrics(host, port=0)\n\nServes them at http://host:port/metrics until the engine's end. Returns the port."),
+           "serve_metrics($self, host, port=0)\n--\n\nServes them at http://host:port/metrics until the engine's end. Returns the port."),
     {"_notify", engine_notify, METH_NOARGS, NULL},
     {"_stop_notifier", engine_stop, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -328,7 +328,8 @@ static PyMethodDef own_methods[] = {
     METHOD("_post_close", post_close, NULL),
     {"_take_accepted", take_accepted, METH_NOARGS, NULL},
     {"_wait_accepted", wait_accepted, METH_O, NULL},
-    {"on_accept", on_accept, METH_O, "Calls callback(endpoint) for each accepted endpoint, on the callbacks' thread, instead of accept()."},
+    {"on_accept", on_accept, METH_O,
+     "on_accept($self, callback, /)\n--\n\nCalls callback(endpoint) for each accepted endpoint, on the callbacks' thread, instead of accept()."},
     {NULL, NULL, 0, NULL},
 };
 static PyGetSetDef mailbox_attributes[] = {
