@@ -9,6 +9,7 @@ import socket
 import tempfile
 import threading
 import unittest
+import unittest.mock
 
 from support import causeway, numpy, program
 
@@ -102,6 +103,50 @@ class Surface(unittest.IsolatedAsyncioTestCase):
         first, second = self.server.list_clients(), self.server.list_clients()
         self.assertEqual(first, {self.endpoint})
         self.assertIsNot(first, second)
+
+    async def test_the_newest_4096_stay_listed(self):
+        self.assertEqual(starway.HISTORY_LIMIT, 4096)
+        for on_accept in (None, lambda endpoint: seen.append(endpoint)):
+            server, clients, seen = starway.Server(), [starway.Client() for _ in range(5)], []
+            if on_accept:
+                server.set_accept_cb(on_accept)
+            address = server.listen_address()
+            with unittest.mock.patch.object(starway, "HISTORY_LIMIT", 3):
+                for client in clients:
+                    await client.aconnect_address(address)
+                    await client.aclose()
+                    while on_accept and len(seen) <= clients.index(client):
+                        await asyncio.sleep(0)
+                listed = server.list_clients()
+                self.assertEqual(listed, server.list_clients())
+            ids = sorted(endpoint._endpoint.id for endpoint in listed)
+            self.assertEqual(len(ids), 3)
+            if on_accept:
+                self.assertEqual(listed, set(seen[-3:]))
+            await server.aclose()
+
+    async def test_sends_with_callbacks_queue_when_the_engine_is_full(self):
+        count, over, failed = 70_000, threading.Event(), []
+        for number in range(count):
+            self.client.send(b"x", number, lambda: None, failed.append)
+        self.client.flush(over.set, failed.append)
+        buffer, received = bytearray(1), []
+        for number in range(count):
+            received.append((await self.server.arecv(buffer, 0, 0))[0])
+        self.assertEqual(received, list(range(count)))
+        self.assertTrue(await asyncio.to_thread(over.wait, 20))
+        self.assertEqual(failed, [])
+
+    @unittest.skipUnless(numpy, "no NumPy")
+    async def test_arrays_of_more_dimensions_and_of_what_is_no_number_are_refused(self):
+        class Tensor:  # as PyTorch's: a type, but no astype
+            dtype, ndim = "torch.float32", 1
+
+        for bad in (numpy.zeros((2, 2), dtype="u1"), numpy.array(1, dtype="u1"), Tensor()):
+            with self.assertRaises(TypeError):
+                self.client.asend(bad, 1)
+            with self.assertRaises(TypeError):
+                self.server.arecv(bad, 1, 0)
 
     async def test_what_is_not_running_raises(self):
         await self.client.aclose()
