@@ -221,9 +221,31 @@ class Ends(Pair):
         await self.client.close()
         with self.assertRaises(causeway.ClosedError):
             await waiting
-        for again in (self.client.close, lambda: self.client.recv(bytearray(1)), lambda: self.client.connect("127.0.0.1", 1)):
-            with self.assertRaises(causeway.Error):
+        for again in (
+            self.client.close,
+            lambda: self.client.recv(bytearray(1)),
+            lambda: self.client.send(b"x", 1),
+            lambda: self.client.flush(),
+            lambda: self.client.connect("127.0.0.1", 1),
+        ):
+            with self.assertRaises(causeway.ClosedError):
                 await again()
+        with self.assertRaises(causeway.ClosedError):
+            self.client.probe()
+        await self.server.close()
+        for again in (
+            self.server.close,
+            lambda: self.server.recv(bytearray(1)),
+            lambda: self.server.flush(),
+            lambda: self.endpoint.send(b"x", 1),
+            lambda: self.endpoint.recv(bytearray(1)),
+            lambda: self.endpoint.flush(),
+            self.server.accept,
+        ):
+            with self.assertRaises(causeway.ClosedError):
+                await again()
+        with self.assertRaises(causeway.ClosedError):
+            self.server.listen("127.0.0.1")
 
     async def test_the_other_side_of_a_close_hears_of_it(self):
         waiting = self.server.recv(bytearray(1), source=self.endpoint)

@@ -14,8 +14,10 @@ static int parties(PyObject *self, mailbox_object **mailbox, connection **connec
 }
 
 static int need_connection(mailbox_object *mailbox, connection *connection) {
-  if (connection) return 0;
-  raise_code(mailbox->is_closed ? CWM_CLOSED : CWM_NOT_CONNECTED, mailbox->is_closed ? "the client is closed" : "the client is not connected", 0);
+  bool is_closed = mailbox->is_closed || mailbox->engine->is_closed;
+  if (connection && !is_closed) return 0;
+  if (is_closed) raise_code(CWM_CLOSED, mailbox->server ? "the server is closed" : "the client is closed", 0);
+  else raise_code(CWM_NOT_CONNECTED, "the client is not connected", 0);
   return -1;
 }
 
@@ -176,7 +178,7 @@ PyObject *call_flush(PyObject *self, PyObject *const *args, Py_ssize_t count, Py
   mailbox_object *mailbox;
   connection *connection;
   if (read_arguments("flush", posts ? posted : awaited, 0, args, count, kwnames, v) < 0) return NULL;
-  if (parties(self, &mailbox, &connection) < 0 || (mailbox->client && need_connection(mailbox, connection) < 0)) return NULL;
+  if (parties(self, &mailbox, &connection) < 0 || ((mailbox->client || connection) && need_connection(mailbox, connection) < 0)) return NULL;
   operation *operation = begin(FLUSH, self, mailbox, connection, posts ? v[2] : v[0]);
   if (!operation) return NULL;
   return start(operation, consumer, posts ? NULL : v[1], posts ? v[0] : NULL, posts ? v[1] : NULL);
