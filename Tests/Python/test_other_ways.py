@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import select
 import signal
 import sys
 import threading
@@ -125,6 +126,58 @@ class Callbacks(Pair):
         await client.connect_address(server.listen_address(), timeout=20)
         self.assertTrue(await asyncio.to_thread(over.wait, 20))
         self.assertEqual(accepted, server.clients)
+
+
+class Engines(unittest.TestCase):
+    def test_every_way_to_progress(self):
+        for options in (
+            {"progress": "adaptive", "spin": 1e-5},
+            {"progress": "blocking"},
+            {"progress": "busy", "core": min(os.sched_getaffinity(0))},
+            {"transports": "tcp", "unreceived_limit": 1 << 20, "endpoint_grant": 1 << 16},
+        ):
+            with self.subTest(options), causeway.Engine(**options) as engine:
+                server, client = causeway.Server(engine=engine), causeway.Client(engine=engine)
+                server.listen("127.0.0.1")
+                client.connect_sync("127.0.0.1", server.port, timeout=20)
+                client.send_sync(b"x", 1, timeout=20)
+                self.assertEqual(server.recv_sync(bytearray(1), timeout=20), (1, 1))
+                if "transports" in options:
+                    self.assertEqual({transport for transport, _ in client.endpoint.transports()}, {"tcp"})
+            self.assertTrue(engine.is_closed and server.is_closed and client.is_closed and not client.is_connected)
+            for use in (lambda: causeway.Server(engine=engine), lambda: server.recv_sync(bytearray(1)), engine.metrics):
+                with self.assertRaises(causeway.ClosedError):
+                    use()
+
+    def test_an_engine_without_a_thread_is_turned_by_its_program(self):
+        with causeway.Engine(progress="manual") as engine:
+            server, client = causeway.Server(engine=engine), causeway.Client(engine=engine)
+            server.listen("127.0.0.1")
+            client.connect_sync("127.0.0.1", server.port, timeout=20)
+            told = []
+            server.post_recv(bytearray(1), done=lambda tag, length: told.append((tag, length)))
+            client.post_send(b"x", 1)
+            poll = select.poll()
+            poll.register(engine.arm(), select.POLLIN)
+            while not told:
+                poll.poll(1)
+                self.assertGreaterEqual(engine.progress(), 0)
+            self.assertEqual(told, [(1, 1)])
+
+    def test_options_that_make_no_sense_are_refused(self):
+        for options in (
+            {"progress": "often"},
+            {"core": -1},
+            {"core": 1 << 20},
+            {"spin": -1.0},
+            {"spin": float("nan")},
+            {"unreceived_limit": -1},
+            {"endpoint_grant": 1 << 64},
+        ):
+            with self.subTest(options), self.assertRaises(ValueError):
+                causeway.Engine(**options)
+        with self.assertRaises(causeway.InvalidError):
+            causeway.Engine.shared().close()
 
 
 class Blocking(unittest.TestCase):

@@ -57,6 +57,11 @@ class Engine(_native.Engine):
     ) -> Engine:
         if progress not in _PROGRESS:
             raise ValueError(f"progress is one of {', '.join(_PROGRESS)}, not {progress!r}")
+        if core is not None and core not in os.sched_getaffinity(0):
+            raise ValueError(f"core {core} is none that this process may use")
+        for name, value in (("spin", spin), ("unreceived_limit", unreceived_limit), ("endpoint_grant", endpoint_grant)):
+            if value is not None and not 0 <= value < 1 << 63:
+                raise ValueError(f"{name} is not negative, and not {value}")
         tell_ucx_folder()
         return super().__new__(
             cls,
