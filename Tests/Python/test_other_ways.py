@@ -145,7 +145,7 @@ class Engines(unittest.TestCase):
                 if "transports" in options:
                     self.assertEqual({transport for transport, _ in client.endpoint.transports()}, {"tcp"})
             self.assertTrue(engine.is_closed and server.is_closed and client.is_closed and not client.is_connected)
-            for use in (lambda: causeway.Server(engine=engine), lambda: server.recv_sync(bytearray(1)), engine.metrics):
+            for use in (lambda: causeway.Server(engine=engine), lambda: server.recv_sync(bytearray(1)), engine.metrics, engine.progress, engine.arm):
                 with self.assertRaises(causeway.ClosedError):
                     use()
 
@@ -163,6 +163,8 @@ class Engines(unittest.TestCase):
                 poll.poll(1)
                 self.assertGreaterEqual(engine.progress(), 0)
             self.assertEqual(told, [(1, 1)])
+            late = server.post_recv(bytearray(1))
+        self.assertFalse(late.cancel())
 
     def test_options_that_make_no_sense_are_refused(self):
         for options in (

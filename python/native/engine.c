@@ -89,16 +89,26 @@ static PyObject *engine_close(PyObject *object, PyObject *const *args, Py_ssize_
   Py_RETURN_NONE;
 }
 
+/* False, with an error, after its close, which frees the library's engine. */
+static bool is_open(engine_object *self) {
+  if (self->is_closed) raise_code(CWM_CLOSED, "the engine is closed", 0);
+  return !self->is_closed;
+}
+
 static PyObject *engine_progress(PyObject *self, PyObject *unused) {
   (void)unused;
-  if (!may_run()) return NULL;
-  int64_t done = cwm_engine_progress(((engine_object *)self)->engine);
+  if (!may_run() || !is_open((engine_object *)self)) return NULL;
+  cwm_engine *engine = ((engine_object *)self)->engine;
+  int64_t done;
+  Py_BEGIN_ALLOW_THREADS;
+  done = cwm_engine_progress(engine);
+  Py_END_ALLOW_THREADS;
   return done < 0 ? raise_code((int32_t)done, NULL, 0) : PyLong_FromLongLong(done);
 }
 
 static PyObject *engine_arm(PyObject *self, PyObject *unused) {
   (void)unused;
-  if (!may_run()) return NULL;
+  if (!may_run() || !is_open((engine_object *)self)) return NULL;
   int32_t descriptor = -1, code = cwm_engine_arm(((engine_object *)self)->engine, &descriptor);
   if (code == CWM_WOULD_BLOCK) Py_RETURN_NONE;
   return code == CWM_OK ? PyLong_FromLong(descriptor) : raise_code(code, NULL, 0);
@@ -108,8 +118,7 @@ static PyObject *engine_metrics(PyObject *object, PyObject *unused) {
   (void)unused;
   cwm_engine *engine = ((engine_object *)object)->engine;
   cwm_error error = CWM_INIT(cwm_error);
-  if (!may_run()) return NULL;
-  if (((engine_object *)object)->is_closed) return raise_code(CWM_CLOSED, "the engine is closed", 0);
+  if (!may_run() || !is_open((engine_object *)object)) return NULL;
   for (size_t room = 65536;;) {
     char *text = PyMem_Malloc(room);
     if (!text) return PyErr_NoMemory();
@@ -135,8 +144,7 @@ static PyObject *engine_serve_metrics(PyObject *object, PyObject *const *args, P
   const char *host = PyUnicode_AsUTF8AndSize(values[0], NULL);
   if (!host || (values[1] && read_unsigned(values[1], "port", &port) < 0)) return NULL;
   if (port > UINT16_MAX) return PyErr_SetString(PyExc_OverflowError, "a port is an integer from 0 to 65535"), NULL;
-  if (!may_run()) return NULL;
-  if (self->is_closed) return raise_code(CWM_CLOSED, "the engine is closed", 0);
+  if (!may_run() || !is_open(self)) return NULL;
   cwm_error error = CWM_INIT(cwm_error);
   cwm_engine *engine = self->engine;
   int32_t code;

@@ -248,7 +248,7 @@ static void forget(loop_object *loop) {
       operation_free(each);
     } else {
       each->consumer = NOBODY;
-      if (each->state == IN_FLIGHT) cwm_cancel(each->engine->engine, each->request);
+      if (each->state == IN_FLIGHT) operation_ask_for_end(each);
     }
   }
   take(loop, true);

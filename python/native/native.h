@@ -144,6 +144,8 @@ PyObject *operation_value(operation *operation, const cwm_completion *completion
 PyObject *operation_error(operation *operation, int32_t code, const char *message, uint64_t length);
 /* Starts it for its consumer. Takes the operation over. Returns a future, a value, an operation handle or NULL with an error. */
 PyObject *start(operation *operation, enum consumer consumer, PyObject *loop, PyObject *done, PyObject *failed);
+/* Asks the library for the end of one that is in flight. False: it has ended. */
+bool operation_ask_for_end(operation *operation);
 /* Asks for its end. Returns false when it has ended already and only its completion is under way. */
 bool operation_cancel(operation *operation);
 

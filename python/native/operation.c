@@ -294,6 +294,11 @@ refused:
   return NULL;
 }
 
+bool operation_ask_for_end(operation *operation) {
+  engine_object *engine = operation->engine; /* its close ends all, and frees the library's engine */
+  return !engine->is_closed && cwm_cancel(engine->engine, operation->request) == CWM_OK;
+}
+
 bool operation_cancel(operation *operation) {
   if (operation->state == IN_LINE) {
     cwm_completion end = {.size = sizeof end, .code = CWM_CANCELLED};
@@ -307,7 +312,7 @@ bool operation_cancel(operation *operation) {
   if (operation->is_cancelling) return true;
   operation->is_cancelling = true;
   loop_object *loop = operation->loop;
-  if (cwm_cancel(operation->engine->engine, operation->request) != CWM_OK) {
+  if (!operation_ask_for_end(operation)) {
     operation->is_cancelling = false;
     return false;
   }

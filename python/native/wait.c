@@ -67,7 +67,7 @@ PyObject *wait_for(operation *operation, int32_t code, cwm_completion *now, cwm_
         PyObject *type, *error, *traceback;
         PyErr_Fetch(&type, &error, &traceback);
         operation->is_cancelling = true;
-        cwm_cancel(engine->engine, operation->request);
+        operation_ask_for_end(operation);
         if (wait_some(queue, FAREWELL_NS) < 0) PyErr_Clear();
         PyErr_Restore(type, error, traceback);
         break;
