@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import threading
+import time
 import unittest
 import weakref
 
@@ -165,6 +166,41 @@ class Engines(unittest.TestCase):
             self.assertEqual(told, [(1, 1)])
             late = server.post_recv(bytearray(1))
         self.assertFalse(late.cancel())
+
+    def test_what_may_wait_for_the_engine_leaves_the_gil_to_others(self):
+        engine = causeway.Engine(progress="manual")
+        server, client = causeway.Server(engine=engine), causeway.Client(engine=engine)
+        server.listen("127.0.0.1")
+        client.connect_sync("127.0.0.1", server.port, timeout=20)
+        endpoint = client.endpoint
+        calls = {
+            "progress": engine.progress,
+            "probe": client.probe,
+            "server.probe": server.probe,
+            "counters": endpoint.counters,
+            "is_connected": lambda: endpoint.is_connected,
+            "transports": endpoint.transports,
+            "evaluate_performance": lambda: endpoint.evaluate_performance(1),
+            "Client": lambda: causeway.Client(engine=engine),
+            "metrics": engine.metrics,
+        }
+        interval = sys.getswitchinterval()
+        self.addCleanup(sys.setswitchinterval, interval)
+        for name, call in calls.items():
+            with self.subTest(name):
+                begin, had_a_turn = threading.Lock(), []
+                begin.acquire()
+                other = threading.Thread(target=lambda begin=begin, had=had_a_turn: (begin.acquire(), had.append(True)))
+                other.start()
+                sys.setswitchinterval(1000)  # whoever has the GIL keeps it, unless it is left
+                begin.release()
+                until = time.monotonic() + 10
+                while not had_a_turn and time.monotonic() < until:
+                    call()
+                sys.setswitchinterval(interval)
+                self.assertTrue(had_a_turn)
+                other.join()
+        engine.close(timeout=5)
 
     def test_options_that_make_no_sense_are_refused(self):
         for options in (

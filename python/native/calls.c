@@ -194,8 +194,11 @@ PyObject *call_probe(PyObject *self, PyObject *const *args, Py_ssize_t count, Py
   if (!may_run() || parties(self, &mailbox, &connection) < 0) return NULL;
   if (mailbox->client && need_connection(mailbox, connection) < 0) return NULL;
   cwm_completion found = CWM_INIT(cwm_completion);
-  int32_t code = mailbox->server ? cwm_server_probe(mailbox->server, connection ? connection->endpoint : NULL, tag, mask, &found)
-                                 : cwm_client_probe(mailbox->client, tag, mask, &found);
+  cwm_endpoint *peer = connection ? connection->endpoint : NULL;
+  int32_t code;
+  Py_BEGIN_ALLOW_THREADS;
+  code = mailbox->server ? cwm_server_probe(mailbox->server, peer, tag, mask, &found) : cwm_client_probe(mailbox->client, tag, mask, &found);
+  Py_END_ALLOW_THREADS;
   if (code == CWM_NOT_FOUND) Py_RETURN_NONE;
   if (code != CWM_OK) return raise_code(code, NULL, 0);
   return Py_BuildValue("(KK)", (unsigned long long)found.tag, (unsigned long long)found.length);

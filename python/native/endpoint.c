@@ -82,7 +82,11 @@ static int information(endpoint_object *self, cwm_endpoint_info *info) {
   if (!may_run()) return -1;
   memset(info, 0, sizeof *info);
   info->size = sizeof *info;
-  int32_t code = cwm_endpoint_info_get(self->connection->endpoint, info);
+  cwm_endpoint *endpoint = self->connection->endpoint;
+  int32_t code;
+  Py_BEGIN_ALLOW_THREADS;
+  code = cwm_endpoint_info_get(endpoint, info);
+  Py_END_ALLOW_THREADS;
   if (code == CWM_OK) return 0;
   raise_code(code, NULL, 0);
   return -1;
@@ -120,7 +124,11 @@ static PyObject *endpoint_transports(PyObject *object, PyObject *unused) {
   char text[8192];
   cwm_error error = CWM_INIT(cwm_error);
   if (!may_run()) return NULL;
-  int64_t length = cwm_endpoint_transports(((endpoint_object *)object)->connection->endpoint, text, sizeof text, &error);
+  cwm_endpoint *endpoint = ((endpoint_object *)object)->connection->endpoint;
+  int64_t length;
+  Py_BEGIN_ALLOW_THREADS;
+  length = cwm_endpoint_transports(endpoint, text, sizeof text, &error);
+  Py_END_ALLOW_THREADS;
   if (length < 0) return raise_code((int32_t)length, error.message, 0);
   if (length >= (int64_t)sizeof text) length = sizeof text - 1;
   text[length] = 0;
@@ -139,7 +147,11 @@ static PyObject *endpoint_transports(PyObject *object, PyObject *unused) {
 static PyObject *endpoint_evaluate(PyObject *object, PyObject *length) {
   uint64_t bytes;
   if (!may_run() || read_unsigned(length, "length", &bytes) < 0) return NULL;
-  double seconds = cwm_endpoint_evaluate_performance(((endpoint_object *)object)->connection->endpoint, bytes);
+  cwm_endpoint *endpoint = ((endpoint_object *)object)->connection->endpoint;
+  double seconds;
+  Py_BEGIN_ALLOW_THREADS;
+  seconds = cwm_endpoint_evaluate_performance(endpoint, bytes);
+  Py_END_ALLOW_THREADS;
   return seconds < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble(seconds);
 }
 

@@ -18,6 +18,7 @@ static PyObject *mailbox_create(PyTypeObject *type, PyObject *args, PyObject *ke
   if (!self) return NULL;
   self->engine = (engine_object *)Py_NewRef(engine);
   cwm_error error = CWM_INIT(cwm_error);
+  Py_BEGIN_ALLOW_THREADS;
   if (is_server) {
     self->server = cwm_server_create(of->engine, &error);
     self->accepts = self->server ? cwm_queue_create(of->engine, &error) : NULL;
@@ -29,6 +30,7 @@ static PyObject *mailbox_create(PyTypeObject *type, PyObject *args, PyObject *ke
   } else {
     self->client = cwm_client_create(of->engine, &error);
   }
+  Py_END_ALLOW_THREADS;
   if (self->client || self->accepts) return (PyObject *)self;
   Py_DECREF((PyObject *)self);
   return raise_code(error.code, error.message, 0);
