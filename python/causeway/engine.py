@@ -18,7 +18,7 @@ SERVERS: weakref.WeakSet = weakref.WeakSet()  # whoever accepts there hears of a
 
 
 def ucx_folder() -> pathlib.Path | None:
-    """Where the wheel libucx (`pip install causeway[ucx]`) keeps UCX, or None without it. Does not import it."""
+    """Where the wheel libucx (`pip install libucx-cu12`) keeps UCX, or None without it. Does not import it."""
     found = importlib.util.find_spec("libucx")
     for place in (found.submodule_search_locations or []) if found else []:
         folder = pathlib.Path(place, "lib")
