@@ -2,6 +2,8 @@
 
 import array
 import asyncio
+import inspect
+import os
 import pathlib
 import re
 import unittest
@@ -246,6 +248,47 @@ class Ends(Pair):
                 await again()
         with self.assertRaises(causeway.ClosedError):
             self.server.listen("127.0.0.1")
+
+    async def test_a_close_that_cannot_flush_in_time_says_so_and_closes(self):
+        waiting = self.server.recv(bytearray(1), tag=9, source=self.endpoint)
+        late = self.client.send(bytearray(1 << 20), tag=1)
+        with self.assertRaises(causeway.TimedOutError):
+            await self.client.close(timeout=0.02)
+        self.assertTrue(self.client.is_closed)
+        with self.assertRaises(causeway.PeerLostError):
+            await asyncio.wait_for(waiting, 20)
+        with self.assertRaises(causeway.Error):
+            await asyncio.wait_for(late, 20)
+        self.assertEqual(inspect.signature(self.client.close).parameters["timeout"].default, 5)
+        self.assertEqual(inspect.signature(self.server.close_sync).parameters["timeout"].default, 5)
+
+    async def test_no_deadline_is_too_soon_or_too_late(self):
+        await self.client.send(b"x", tag=1, timeout=0)
+        await self.client.flush(timeout=float("inf"))
+        self.assertEqual(await self.server.recv(bytearray(1), timeout=0), (1, 1))
+        with self.assertRaises(causeway.TimedOutError):
+            await self.server.recv(bytearray(1), timeout=0)
+        for forever in (1e300, 2**63, 10**10):
+            received = self.server.recv(bytearray(1), timeout=forever)
+            await self.client.send(b"x", tag=1)
+            self.assertEqual(await asyncio.wait_for(received, 20), (1, 1))
+        for bad in (-1, -1e-9, float("nan")):
+            with self.assertRaises(ValueError):
+                self.server.recv(bytearray(1), timeout=bad)
+        with self.assertRaises(TypeError):
+            self.server.recv(bytearray(1), timeout="1")
+
+    async def test_objects_have_no_threads(self):
+        before = len(os.listdir("/proc/self/task"))
+        for _ in range(8):
+            server, client = causeway.Server(), causeway.Client()
+            server.listen("127.0.0.1")
+            await client.connect("127.0.0.1", server.port, timeout=20)
+            await client.send(b"x", tag=1)
+            await server.recv(bytearray(1), timeout=20)
+            await client.close()
+            await server.close()
+        self.assertEqual(len(os.listdir("/proc/self/task")), before)
 
     async def test_the_other_side_of_a_close_hears_of_it(self):
         waiting = self.server.recv(bytearray(1), source=self.endpoint)

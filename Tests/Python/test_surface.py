@@ -96,6 +96,23 @@ class Surface(unittest.TestCase):
                         getattr(server, name)(**{parameter: None, "nonsense": None})
                     self.assertIn("unexpected argument 'nonsense'", str(caught.exception))
 
+    def test_the_documented_calls_are_there_and_take_a_deadline(self):
+        table = (REPOSITORY / "docs/messaging-python.md").read_text().partition("## Three ways to wait")[2].partition("`x` is")[0]
+        rows = [[re.findall(r"`[^`]*?(\w+)(?:\(.*?\))?`", cell) for cell in line.split("|")[2:5]] for line in table.splitlines() if "`" in line]
+        self.assertEqual(len(rows), 6)
+        for asynchronous, blocking, calling in rows:
+            for name in [*asynchronous, *blocking, *calling]:
+                if name in ("server", "on_accept"):
+                    continue  # `async for endpoint in server`; and whoever is accepted has no deadline
+                kinds = [kind for kind in (causeway.Server, causeway.Client, causeway.Endpoint) if hasattr(kind, name)]
+                self.assertTrue(kinds, name)
+                for kind in kinds:
+                    self.assertIn("timeout", inspect.signature(getattr(kind, name)).parameters, name)
+            for name in asynchronous:
+                if name not in ("server",):
+                    self.assertTrue(name + "_sync" in blocking, name)
+        self.assertTrue(hasattr(causeway.Server, "__aiter__"))
+
     def test_programs_are_documented(self):
         self.assertIn("Starway", bench.build_parser().format_help())
 
