@@ -99,6 +99,26 @@ class Crowded(unittest.TestCase):
 
 
 class Line(unittest.TestCase):
+    def test_a_server_may_go_while_its_line_is_still_looked_at(self):
+        done = program(
+            f"""
+            import asyncio, causeway
+
+            async def main():
+                first, second = causeway.Server(), causeway.Server()
+                full = [first.recv(bytearray(1)) for _ in range({RECEIVES})]
+                second.recv(bytearray(1)).cancel()
+                del second
+                while full:
+                    full.pop().cancel()
+                await first.close()
+
+            asyncio.run(main())
+            """,
+            PYTHONMALLOC="debug",
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
     def test_two_to_the_twenty_wait_and_no_more(self):
         done = program(
             f"""

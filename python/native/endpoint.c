@@ -35,14 +35,7 @@ void connection_release(connection *connection) {
       *at = connection->next;
       break;
     }
-  /* Its line is empty, since what waits there keeps it, but may not be struck from the list of those that wait yet. */
-  if (connection->sends.is_waiting)
-    for (engine_object *engine = engines; engine; engine = engine->next)
-      for (line **at = &engine->waiting; *at; at = &(*at)->next_waiting)
-        if (*at == &connection->sends) {
-          *at = connection->sends.next_waiting;
-          break;
-        }
+  line_strike(&connection->sends);
   if (!is_forked) cwm_endpoint_release(connection->endpoint);
   PyMem_Free(connection);
 }

@@ -14,6 +14,17 @@ line *operation_line(operation *operation) {
   }
 }
 
+void line_strike(line *line) {
+  if (!line->is_waiting) return;
+  for (engine_object *engine = engines; engine; engine = engine->next)
+    for (struct line **at = &engine->waiting; *at; at = &(*at)->next_waiting)
+      if (*at == line) {
+        *at = line->next_waiting;
+        break;
+      }
+  line->is_waiting = false;
+}
+
 /* -- Deadlines of those that wait: a heap, the next one first. Each knows its place there, counted from 1. */
 
 static void put(operation **heap, size_t at, operation *operation) {

@@ -157,6 +157,8 @@ line *operation_line(operation *operation);
 /* Waits for room. 0, or -1 with QueueFullError. */
 int line_append(operation *operation);
 void line_remove(operation *operation);
+/* The end of an empty line, which those that wait may still be looked for in. */
+void line_strike(line *line);
 /* Tries those that wait, after completions made room. */
 void lines_retry(engine_object *engine);
 /* Ends those whose time is over; returns the next deadline. */
