@@ -98,6 +98,56 @@ class Crowded(unittest.TestCase):
         self.assertEqual(told, [causeway.ClosedError] * 2)
 
 
+class Flushes(unittest.TestCase):
+    """Of one process's engine, whose sends are more than may be in flight; another engine receives them."""
+
+    def setUp(self):
+        self.engines = [causeway.Engine() for _ in range(2)]
+        for engine in self.engines:
+            self.addCleanup(engine.close, timeout=5)
+        self.server, self.client = causeway.Server(engine=self.engines[0]), causeway.Client(engine=self.engines[1])
+        self.server.listen("127.0.0.1")
+        self.client.connect_sync("127.0.0.1", self.server.port, timeout=20)
+        self.endpoint = self.server.accept_sync(timeout=20)
+        self.count = 65_536 + 64
+
+    def fill(self, sender, ended) -> None:
+        for _ in range(self.count):
+            sender.post_send(b"x" * 9000, 1, lambda: ended.append(True))
+
+    async def flush_behind(self, sender, flush, receiver) -> None:
+        ended = []
+        self.fill(sender, ended)
+        flushed = flush()
+        buffers = [bytearray(9000)] * 8191
+        for _ in range(8):
+            await receiver.recv_many(buffers, timeout=60)
+        for _ in range(self.count - 8 * 8191 - 1):
+            await receiver.recv(buffers[0], timeout=20)
+        self.assertFalse(flushed.done())
+        await receiver.recv(buffers[0], timeout=20)
+        await asyncio.wait_for(flushed, 20)
+        while len(ended) < self.count:
+            await asyncio.sleep(0)
+
+    def test_a_flush_comes_behind_the_sends_that_wait(self):
+        asyncio.run(self.flush_behind(self.client, self.client.flush, self.server))
+
+    def test_a_servers_flush_waits_for_all_its_sends(self):
+        asyncio.run(self.flush_behind(self.endpoint, self.server.flush, self.client))
+
+    def test_a_flush_in_line_has_its_deadline(self):
+        async def main():
+            with self.assertRaises(causeway.TimedOutError):
+                await self.client.flush(timeout=0.02)
+            self.assertTrue(self.client.flush().cancel())
+
+        self.fill(self.client, [])
+        asyncio.run(main())
+        with self.assertRaises(causeway.TimedOutError):
+            self.client.flush_sync(timeout=0.02)
+
+
 class Line(unittest.TestCase):
     def test_a_server_may_go_while_its_line_is_still_looked_at(self):
         done = program(

@@ -1,7 +1,6 @@
-/* Operations that found the engine full: they wait in order, for each connection's sends and for each object's receives. */
+/* Operations that found the engine full: they wait in order, for each connection's sends and flushes, and for
+ * each object's receives. */
 #include "native.h"
-
-bool line_is_empty(const line *line) { return line->first == NULL; }
 
 line *operation_line(operation *operation) {
   switch ((enum kind)operation->kind) {
@@ -10,6 +9,7 @@ line *operation_line(operation *operation) {
   case RECEIVE:
   case RECEIVE_MESSAGE:
   case RECEIVE_MANY: return &operation->mailbox->receives;
+  case FLUSH: return operation->connection ? &operation->connection->sends : &operation->mailbox->flushes;
   default: return NULL;
   }
 }
@@ -23,6 +23,19 @@ void line_strike(line *line) {
         break;
       }
   line->is_waiting = false;
+}
+
+/* A server's flush waits for the sends of each of its connections. */
+static bool sends_wait(const mailbox_object *mailbox) {
+  for (const line *line = mailbox->engine->waiting; line; line = line->next_waiting)
+    if (line->first && line->first->connection && line->first->mailbox == mailbox && line == &line->first->connection->sends) return true;
+  return false;
+}
+
+bool line_holds(operation *operation) {
+  line *line = operation_line(operation);
+  if (line && line->first && line->first != operation) return true;
+  return operation->kind == FLUSH && !operation->connection && sends_wait(operation->mailbox);
 }
 
 /* -- Deadlines of those that wait: a heap, the next one first. Each knows its place there, counted from 1. */
@@ -124,6 +137,7 @@ static void end(operation *operation, const cwm_completion *end, const char *mes
 static bool retry(line *line) {
   while (line->first) {
     operation *operation = line->first;
+    if (line_holds(operation)) return false;
     cwm_completion now = {.size = sizeof now};
     cwm_error error;
     error.size = sizeof error;

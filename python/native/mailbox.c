@@ -53,6 +53,7 @@ static void mailbox_dealloc(mailbox_object *self) {
   PyObject_GC_UnTrack((PyObject *)self);
   notifier_forget(self);
   line_strike(&self->receives);
+  line_strike(&self->flushes);
   if (self->connection) connection_release(self->connection);
   if (!is_forked) {
     if (self->server) cwm_server_free(self->server);

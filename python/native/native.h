@@ -152,7 +152,8 @@ bool operation_cancel(operation *operation);
 /* -- line.c */
 
 #define LINE_LIMIT (1u << 20)
-bool line_is_empty(const line *line);
+/* Whether others come first, which wait. */
+bool line_holds(operation *operation);
 line *operation_line(operation *operation);
 /* Waits for room. 0, or -1 with QueueFullError. */
 int line_append(operation *operation);
@@ -273,7 +274,7 @@ struct mailbox_object {
   cwm_server *server;
   cwm_client *client;
   connection *connection; /* a client's connection */
-  line receives;
+  line receives, flushes;
   cwm_queue *accepts;
   PyObject *on_accept;
   mailbox_object *next_watched;

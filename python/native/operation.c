@@ -285,8 +285,7 @@ PyObject *start(operation *operation, enum consumer consumer, PyObject *loop, Py
   now.code = CWM_OK, now.flags = 0, now.length = 0, now.data = NULL;
   error.size = sizeof error;
   error.message[0] = 0;
-  line *line = operation_line(operation);
-  int32_t code = line && !line_is_empty(line) ? CWM_WOULD_BLOCK : operation_submit(operation, &now, &error);
+  int32_t code = line_holds(operation) ? CWM_WOULD_BLOCK : operation_submit(operation, &now, &error);
   if (consumer == CALLER) return wait_for(operation, code, &now, &error);
   return started(operation, code, &now, &error, future);
 refused:

@@ -46,8 +46,7 @@ static int32_t wait_for_room(operation *operation, cwm_completion *now, cwm_erro
       if (time >= deadline) return CWM_TIMED_OUT;
       operation->timeout = deadline - time;
     }
-    line *line = operation_line(operation);
-    if (line && !line_is_empty(line)) continue;
+    if (line_holds(operation)) continue;
     int32_t code = operation_submit(operation, now, error);
     if (code != CWM_WOULD_BLOCK) return code;
   }
