@@ -3,7 +3,8 @@
  * What is where: module.c (the module, errors, fork), values.c (arguments, time), held.c (buffers held for an operation), operation.c
  * (what an operation is, how it starts and ends), line.c (operations beyond the in-flight limit, in order), future.c (asyncio futures
  * that cancel their operation), loop.c (completions for an event loop), notifier.c (callbacks), wait.c (calls that block), engine.c,
- * mailbox.c (servers and clients), endpoint.c, message.c, calls.c (what the last three have in common).
+ * mailbox.c (servers and clients), accept.c (whom servers accept), endpoint.c, message.c, calls.c (what servers, clients and
+ * endpoints have in common).
  *
  * Three rules. Everything here runs with the GIL, and what may take time gives it up. The engine's thread never comes here: completions
  * wait in queues. An operation holds its buffers until the library has told that they are free.
@@ -266,7 +267,7 @@ extern engine_object *engines;
 int engine_start(PyObject *module);
 extern PyTypeObject *engine_type;
 
-/* -- mailbox.c, endpoint.c, message.c */
+/* -- mailbox.c, accept.c, endpoint.c, message.c */
 
 struct mailbox_object {
   PyObject_HEAD
@@ -283,7 +284,11 @@ struct mailbox_object {
 };
 extern PyTypeObject *mailbox_type, *endpoint_type;
 int mailbox_start(PyObject *module);
+/* 0, or -1 with an error when it is none that does what is asked. */
+int mailbox_need(mailbox_object *mailbox, bool is_server);
 PyObject *mailbox_take_accepted(mailbox_object *server);
+extern PyMethodDef accept_methods[];
+extern PyGetSetDef accept_attributes[];
 
 /* A connection, shared by all objects that show it. */
 struct connection {
