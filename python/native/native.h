@@ -2,9 +2,9 @@
  *
  * What is where: module.c (the module, errors, fork), values.c (arguments, time), held.c (buffers held for an operation), operation.c
  * (what an operation is, how it starts and ends), line.c (operations beyond the in-flight limit, in order), future.c (asyncio futures
- * that cancel their operation), loop.c (completions for an event loop), notifier.c (callbacks), wait.c (calls that block), engine.c,
- * mailbox.c (servers and clients), accept.c (whom servers accept), endpoint.c, message.c, calls.c (what servers, clients and
- * endpoints have in common).
+ * that cancel their operation), loop.c (completions for an event loop), loops.c (which there are), notifier.c (callbacks), wait.c (calls
+ * that block), engine.c, mailbox.c (servers and clients), accept.c (whom servers accept), endpoint.c, message.c, calls.c (what servers,
+ * clients and endpoints have in common).
  *
  * Three rules. Everything here runs with the GIL, and what may take time gives it up. The engine's thread never comes here: completions
  * wait in queues. An operation holds its buffers until the library has told that they are free.
@@ -175,7 +175,7 @@ void future_set(PyObject *future, PyObject *value);
 void future_fail(PyObject *future, PyObject *error);
 void future_cancel(PyObject *future);
 
-/* -- loop.c */
+/* -- loop.c, loops.c */
 
 struct loop_object {
   PyObject_HEAD
@@ -205,6 +205,11 @@ loop_object *loop_of(engine_object *engine, PyObject *loop);
 void loop_begin(loop_object *loop, operation *operation);
 void loop_end(operation *operation);
 void loop_take(loop_object *loop);
+/* The same, until nothing is there and the descriptor tells of more. */
+void loop_drain(loop_object *loop);
+extern PyMethodDef loop_methods[];
+/* Whether the last loop asked for is the one that runs in this thread: others are only woken through their descriptor. */
+extern _Thread_local bool loop_is_running_here;
 /* Somebody awaits `*place`, which becomes NULL at its end: looks for that for a moment, so that the loop need not turn. */
 void loop_look(loop_object *loop, operation **place);
 /* Whether the loop shall turn before it hears of one more end. */
