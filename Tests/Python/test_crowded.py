@@ -136,6 +136,50 @@ class Flushes(unittest.TestCase):
     def test_a_servers_flush_waits_for_all_its_sends(self):
         asyncio.run(self.flush_behind(self.endpoint, self.server.flush, self.client))
 
+    async def close_behind(self, sender, closer, receiver) -> None:
+        ended = []
+        self.fill(sender, ended)
+        closing = asyncio.ensure_future(closer.close(timeout=60))
+        await asyncio.sleep(0)
+        buffers = [bytearray(9000)] * (self.count // 8)
+        for _ in range(8):
+            self.assertEqual(len(await receiver.recv_many(buffers, timeout=60)), len(buffers))
+        await asyncio.wait_for(closing, 60)
+        while len(ended) < self.count:
+            await asyncio.sleep(0)
+
+    def test_a_close_comes_behind_the_sends_that_wait(self):
+        asyncio.run(self.close_behind(self.client, self.client, self.server))
+
+    def test_a_servers_close_comes_behind_them_too(self):
+        asyncio.run(self.close_behind(self.endpoint, self.server, self.client))
+
+    def test_a_close_in_line_closes_when_its_time_is_over_or_it_is_cancelled(self):
+        async def late():
+            with self.assertRaises(causeway.TimedOutError):
+                await self.client.close(timeout=0.02)
+
+        async def cancelled():
+            task = asyncio.create_task(self.client.close())
+            await asyncio.sleep(0)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+
+        async def blocking():
+            with self.assertRaises(causeway.TimedOutError):
+                self.client.close_sync(timeout=0.02)
+
+        for close in (late, cancelled, blocking):
+            with self.subTest(close.__name__):
+                self.fill(self.client, [])
+                asyncio.run(close())
+                with self.assertRaises(causeway.PeerLostError):
+                    self.server.recv_sync(bytearray(1), tag=9, source=self.endpoint, timeout=20)
+                self.client = causeway.Client(engine=self.engines[1])
+                self.client.connect_sync("127.0.0.1", self.server.port, timeout=20)
+                self.endpoint = self.server.accept_sync(timeout=20)
+
     def test_a_flush_in_line_has_its_deadline(self):
         async def main():
             with self.assertRaises(causeway.TimedOutError):

@@ -9,7 +9,8 @@ line *operation_line(operation *operation) {
   case RECEIVE:
   case RECEIVE_MESSAGE:
   case RECEIVE_MANY: return &operation->mailbox->receives;
-  case FLUSH: return operation->connection ? &operation->connection->sends : &operation->mailbox->flushes;
+  case FLUSH:
+  case CLOSE: return operation->connection ? &operation->connection->sends : &operation->mailbox->flushes;
   default: return NULL;
   }
 }
@@ -25,7 +26,7 @@ void line_strike(line *line) {
   line->is_waiting = false;
 }
 
-/* A server's flush waits for the sends of each of its connections. */
+/* A server's flush or close waits for the sends of each of its connections. */
 static bool sends_wait(const mailbox_object *mailbox) {
   for (const line *line = mailbox->engine->waiting; line; line = line->next_waiting)
     if (line->first && line->first->connection && line->first->mailbox == mailbox && line == &line->first->connection->sends) return true;
@@ -35,7 +36,7 @@ static bool sends_wait(const mailbox_object *mailbox) {
 bool line_holds(operation *operation) {
   line *line = operation_line(operation);
   if (line && line->first && line->first != operation) return true;
-  return operation->kind == FLUSH && !operation->connection && sends_wait(operation->mailbox);
+  return (operation->kind == FLUSH || operation->kind == CLOSE) && !operation->connection && sends_wait(operation->mailbox);
 }
 
 /* -- Deadlines of those that wait: a heap, the next one first. Each knows its place there, counted from 1. */
@@ -90,7 +91,7 @@ int line_append(operation *operation) {
     raise_code(CWM_WOULD_BLOCK, "too many operations are in flight", 0);
     return -1;
   }
-  if (engine->in_lines >= LINE_LIMIT) {
+  if (engine->in_lines >= LINE_LIMIT && operation->kind != CLOSE) {
     raise_code(CODE_QUEUE_FULL, "too many operations wait for room: await some of them first", 0);
     return -1;
   }
@@ -133,6 +134,12 @@ static void end(operation *operation, const cwm_completion *end, const char *mes
   else operation_end(operation, end, message);
 }
 
+int32_t line_overdue(operation *operation, cwm_completion *now, cwm_error *error) {
+  if (operation->kind != CLOSE) return CWM_TIMED_OUT;
+  operation->timeout = 0;
+  return operation_submit(operation, now, error);
+}
+
 /* Returns false when the engine is full. */
 static bool retry(line *line) {
   while (line->first) {
@@ -142,11 +149,13 @@ static bool retry(line *line) {
     cwm_error error;
     error.size = sizeof error;
     error.message[0] = 0;
-    int32_t code = CWM_TIMED_OUT;
+    int32_t code;
     uint64_t time = operation->deadline == CWM_FOREVER ? 0 : now_ns();
     if (time < operation->deadline) {
       if (operation->deadline != CWM_FOREVER) operation->timeout = operation->deadline - time;
       code = operation_submit(operation, &now, &error);
+    } else {
+      code = line_overdue(operation, &now, &error);
     }
     if (code == CWM_WOULD_BLOCK) return false;
     line_remove(operation);
@@ -186,8 +195,14 @@ uint64_t lines_expire(engine_object *engine) {
   uint64_t time = now_ns();
   while (engine->expiring_count && engine->expiring[0]->deadline <= time) {
     operation *first = engine->expiring[0];
+    cwm_completion now = {.size = sizeof now};
+    cwm_error error;
+    error.size = sizeof error;
+    error.message[0] = 0;
     line_remove(first);
-    end(first, &(cwm_completion){.size = sizeof(cwm_completion), .code = CWM_TIMED_OUT}, NULL);
+    now.code = line_overdue(first, &now, &error);
+    if (now.code == CWM_PENDING) first->state = IN_FLIGHT;
+    else end(first, &now, error.message);
   }
   return engine->expiring_count ? engine->expiring[0]->deadline : CWM_FOREVER;
 }

@@ -183,6 +183,7 @@ static PyObject *close_with(PyObject *object, PyObject *const *args, Py_ssize_t 
   operation *operation = operation_new(CLOSE, self->engine, object);
   if (!operation) return NULL;
   operation->mailbox = self;
+  operation->connection = self->connection;
   operation->timeout = timeout;
   self->is_closed = true;
   return start(operation, consumer, v[1], v[2], v[3]);

@@ -159,6 +159,8 @@ line *operation_line(operation *operation);
 /* Waits for room. 0, or -1 with QueueFullError. */
 int line_append(operation *operation);
 void line_remove(operation *operation);
+/* What comes of one whose time is over in line: a close is forced, the rest CWM_TIMED_OUT. As operation_submit. */
+int32_t line_overdue(operation *operation, cwm_completion *now, cwm_error *error);
 /* The end of an empty line, which those that wait may still be looked for in. */
 void line_strike(line *line);
 /* Tries those that wait, after completions made room. */

@@ -303,6 +303,13 @@ bool operation_cancel(operation *operation) {
     cwm_completion end = {.size = sizeof end, .code = CWM_CANCELLED};
     line_remove(operation);
     operation->is_cancelling = true;
+    if (operation->kind == CLOSE) { /* it closes all the same */
+      cwm_error error = CWM_INIT(cwm_error);
+      if (line_overdue(operation, &end, &error) == CWM_PENDING) {
+        operation->state = IN_FLIGHT;
+        return true;
+      }
+    }
     if (operation->consumer == CALLBACK) notifier_later(operation, &end, NULL);
     else operation_end(operation, &end, NULL);
     return true;

@@ -43,7 +43,7 @@ static int32_t wait_for_room(operation *operation, cwm_completion *now, cwm_erro
     if (operation->engine->waiting) lines_retry(operation->engine);
     if (deadline != CWM_FOREVER) {
       uint64_t time = now_ns();
-      if (time >= deadline) return CWM_TIMED_OUT;
+      if (time >= deadline) return line_overdue(operation, now, error);
       operation->timeout = deadline - time;
     }
     if (line_holds(operation)) continue;
