@@ -98,6 +98,24 @@ class Crowded(unittest.TestCase):
         self.assertEqual(told, [causeway.ClosedError] * 2)
 
 
+class Batches(unittest.TestCase):
+    def test_a_batch_has_half_of_what_may_be_in_flight(self):
+        engine = causeway.Engine()
+        self.addCleanup(engine.close, timeout=5)
+        server, client = causeway.Server(engine=engine), causeway.Client(engine=engine)
+        server.listen("127.0.0.1")
+        client.connect_sync("127.0.0.1", server.port, timeout=20)
+        buffers = [bytearray(1)] * 32_768
+        told, over = [], threading.Event()
+        server.post_recv_many(buffers, done=lambda messages: (told.append(len(messages)), over.set()), failed=told.append)
+        client.send_many_sync(buffers, 1, timeout=20)
+        self.assertTrue(over.wait(20))
+        self.assertEqual(told, [len(buffers)])
+        for many in (lambda: client.send_many_sync([*buffers, b""], 1), lambda: server.recv_many_sync([*buffers, bytearray(1)])):
+            with self.assertRaises(causeway.InvalidError):
+                many()
+
+
 class Flushes(unittest.TestCase):
     """Of one process's engine, whose sends are more than may be in flight; another engine receives them."""
 
