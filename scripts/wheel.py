@@ -124,7 +124,7 @@ def write(to: pathlib.Path, built: dict[str, pathlib.Path]) -> pathlib.Path:
     files = {f"causeway/{path.relative_to(PACKAGE)}": path.read_bytes() for suffix in ("*.py", "*.pyi", "py.typed") for path in PACKAGE.rglob(suffix)}
     files |= {name: path.read_bytes() for name, path in built.items()}
     information = f"causeway-{version()}.dist-info"
-    description = "See the repository's README and docs/messaging.md."
+    description = "See the repository's README and docs/messaging-python.md."
     files[f"{information}/METADATA"] = METADATA.format(version=version(), description=description).encode()
     files[f"{information}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: causeway\nRoot-Is-Purelib: false\nTag: {TAG}\n".encode()
     files |= {f"{information}/licenses/{name}": text for name, text in licences().items()}

@@ -17,7 +17,8 @@ def main() -> int:
     loader = unittest.TestLoader()
     suite = loader.loadTestsFromNames(options.names) if options.names else loader.discover(str(FOLDER))
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2 if options.names else 1).run(suite)
-    failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+    bad = [test for test, _ in result.failures + result.errors] + result.unexpectedSuccesses
+    failed = len({getattr(test, "test_case", test).id() for test in bad})  # a test may fail in several of its rows
     passed = result.testsRun - failed - len(result.skipped)
     sys.stdout.flush()
     print(f"{passed} passed, {failed} failed", flush=True)

@@ -1,11 +1,15 @@
 """Callbacks, calls that block, several loops, and programs that end in the middle of things."""
 
 import asyncio
+import gc
 import os
+import select
 import signal
 import sys
 import threading
+import time
 import unittest
+import weakref
 
 from support import Pair, causeway, program, start
 
@@ -85,6 +89,37 @@ class Callbacks(Pair):
         self.assertIsInstance(await asyncio.wait_for(failed, 20), causeway.OperationCancelledError)
         self.assertFalse(operation.cancel())
 
+    async def test_a_server_is_collected_with_a_callback_that_knows_it(self):
+        def make():
+            server = causeway.Server()
+            server.on_accept(lambda endpoint: server.clients)
+            return weakref.ref(server)
+
+        made = make()
+        gc.collect()
+        self.assertIsNone(made())
+        with self.assertRaises(TypeError):
+            self.server.on_accept(None)
+
+    async def test_threads_that_begin_together_share_the_callbacks_thread(self):
+        begun, second = [], threading.Event()
+
+        class Slow(causeway.Engine):
+            def _start_notifier(self):
+                begun.append(threading.current_thread())
+                other = threading.Thread(target=lambda: (server.post_recv(bytearray(1)), second.set()))
+                if len(begun) == 1:
+                    other.start()
+                    other.join(20)
+                super()._start_notifier()
+
+        engine = Slow()
+        server = causeway.Server(engine=engine)
+        server.post_recv(bytearray(1))
+        self.assertTrue(second.is_set())
+        self.assertEqual(len(begun), 1)
+        engine.close(timeout=5)
+
     async def test_accepted_endpoints_come_by_callback(self):
         server, accepted, over = causeway.Server(), [], threading.Event()
         server.on_accept(lambda endpoint: (accepted.append(endpoint), over.set()))
@@ -92,6 +127,95 @@ class Callbacks(Pair):
         await client.connect_address(server.listen_address(), timeout=20)
         self.assertTrue(await asyncio.to_thread(over.wait, 20))
         self.assertEqual(accepted, server.clients)
+
+
+class Engines(unittest.TestCase):
+    def test_every_way_to_progress(self):
+        for options in (
+            {"progress": "adaptive", "spin": 1e-5},
+            {"progress": "blocking"},
+            {"progress": "busy", "core": min(os.sched_getaffinity(0))},
+            {"transports": "tcp", "unreceived_limit": 1 << 20, "endpoint_grant": 1 << 16},
+        ):
+            with self.subTest(options), causeway.Engine(**options) as engine:
+                server, client = causeway.Server(engine=engine), causeway.Client(engine=engine)
+                server.listen("127.0.0.1")
+                client.connect_sync("127.0.0.1", server.port, timeout=20)
+                client.send_sync(b"x", 1, timeout=20)
+                self.assertEqual(server.recv_sync(bytearray(1), timeout=20), (1, 1))
+                if "transports" in options:
+                    self.assertEqual({transport for transport, _ in client.endpoint.transports()}, {"tcp"})
+            self.assertTrue(engine.is_closed and server.is_closed and client.is_closed and not client.is_connected)
+            for use in (lambda: causeway.Server(engine=engine), lambda: server.recv_sync(bytearray(1)), engine.metrics, engine.progress, engine.arm):
+                with self.assertRaises(causeway.ClosedError):
+                    use()
+
+    def test_an_engine_without_a_thread_is_turned_by_its_program(self):
+        with causeway.Engine(progress="manual") as engine:
+            server, client = causeway.Server(engine=engine), causeway.Client(engine=engine)
+            server.listen("127.0.0.1")
+            client.connect_sync("127.0.0.1", server.port, timeout=20)
+            told = []
+            server.post_recv(bytearray(1), done=lambda tag, length: told.append((tag, length)))
+            client.post_send(b"x", 1)
+            poll = select.poll()
+            poll.register(engine.arm(), select.POLLIN)
+            while not told:
+                poll.poll(1)
+                self.assertGreaterEqual(engine.progress(), 0)
+            self.assertEqual(told, [(1, 1)])
+            late = server.post_recv(bytearray(1))
+        self.assertFalse(late.cancel())
+
+    def test_what_may_wait_for_the_engine_leaves_the_gil_to_others(self):
+        engine = causeway.Engine(progress="manual")
+        server, client = causeway.Server(engine=engine), causeway.Client(engine=engine)
+        server.listen("127.0.0.1")
+        client.connect_sync("127.0.0.1", server.port, timeout=20)
+        endpoint = client.endpoint
+        calls = {
+            "progress": engine.progress,
+            "probe": client.probe,
+            "server.probe": server.probe,
+            "counters": endpoint.counters,
+            "is_connected": lambda: endpoint.is_connected,
+            "transports": endpoint.transports,
+            "evaluate_performance": lambda: endpoint.evaluate_performance(1),
+            "Client": lambda: causeway.Client(engine=engine),
+            "metrics": engine.metrics,
+        }
+        interval = sys.getswitchinterval()
+        self.addCleanup(sys.setswitchinterval, interval)
+        for name, call in calls.items():
+            with self.subTest(name):
+                begin, had_a_turn = threading.Lock(), []
+                begin.acquire()
+                other = threading.Thread(target=lambda begin=begin, had=had_a_turn: (begin.acquire(), had.append(True)))
+                other.start()
+                sys.setswitchinterval(1000)  # whoever has the GIL keeps it, unless it is left
+                begin.release()
+                until = time.monotonic() + 10
+                while not had_a_turn and time.monotonic() < until:
+                    call()
+                sys.setswitchinterval(interval)
+                self.assertTrue(had_a_turn)
+                other.join()
+        engine.close(timeout=5)
+
+    def test_options_that_make_no_sense_are_refused(self):
+        for options in (
+            {"progress": "often"},
+            {"core": -1},
+            {"core": 1 << 20},
+            {"spin": -1.0},
+            {"spin": float("nan")},
+            {"unreceived_limit": -1},
+            {"endpoint_grant": 1 << 64},
+        ):
+            with self.subTest(options), self.assertRaises(ValueError):
+                causeway.Engine(**options)
+        with self.assertRaises(causeway.InvalidError):
+            causeway.Engine.shared().close()
 
 
 class Blocking(unittest.TestCase):
@@ -168,6 +292,18 @@ class Blocking(unittest.TestCase):
         self.assertEqual(results, [(1, 1)] * 2)
 
 
+    def test_a_closed_loop_is_forgotten_when_the_next_one_comes(self):
+        async def one():
+            received = self.server.recv(bytearray(1), tag=1)
+            await self.client.send(b"x", tag=1)
+            await received
+            return weakref.ref(asyncio.get_running_loop())
+
+        closed = [asyncio.run(one()) for _ in range(3)][:-1]
+        gc.collect()
+        self.assertEqual([loop() for loop in closed], [None, None])
+
+
 class Programs(unittest.TestCase):
     BEGIN = """
         import asyncio, os, sys, causeway
@@ -203,12 +339,33 @@ class Programs(unittest.TestCase):
                 done.stderr.splitlines()[-1], "ImportError: causeway needs an interpreter with the GIL: free-threaded Python is not supported"
             )
 
+    def test_a_subinterpreter_is_refused_in_one_line(self):
+        for first in ("", "import causeway; causeway.Server()"):
+            done = program(
+                f"""
+                try:
+                    import _interpreters as interpreters
+                except ImportError:
+                    import _xxsubinterpreters as interpreters
+                {first}
+                code = "try: import causeway\\nexcept ImportError as error: print(error, flush=True)"
+                legacy = ["legacy"] if hasattr(interpreters, "exec") else []
+                other = interpreters.create(*legacy) if legacy else interpreters.create(isolated=False)
+                (interpreters.exec if legacy else interpreters.run_string)(other, code)
+                interpreters.destroy(other)
+                """
+            )
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(done.stdout, "causeway works in the main interpreter only, not in subinterpreters\n")
+
     def test_nothing_is_printed(self):
         self.assertEqual(self.run_program("client.close_sync(); server.close_sync()"), "")
 
     def test_a_child_by_fork_is_refused(self):
         said = self.run_program(
             """
+            import warnings
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of a fork beside threads
             child = os.fork()
             if child == 0:
                 try:

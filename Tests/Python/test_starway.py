@@ -1,12 +1,15 @@
 """causeway.starway is Starway 0.6.0's surface."""
 
 import asyncio
+import contextlib
+import io
 import json
 import pathlib
 import socket
 import tempfile
 import threading
 import unittest
+import unittest.mock
 
 from support import causeway, numpy, program
 
@@ -101,6 +104,50 @@ class Surface(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(first, {self.endpoint})
         self.assertIsNot(first, second)
 
+    async def test_the_newest_4096_stay_listed(self):
+        self.assertEqual(starway.HISTORY_LIMIT, 4096)
+        for on_accept in (None, lambda endpoint: seen.append(endpoint)):
+            server, clients, seen = starway.Server(), [starway.Client() for _ in range(5)], []
+            if on_accept:
+                server.set_accept_cb(on_accept)
+            address = server.listen_address()
+            with unittest.mock.patch.object(starway, "HISTORY_LIMIT", 3):
+                for client in clients:
+                    await client.aconnect_address(address)
+                    await client.aclose()
+                    while on_accept and len(seen) <= clients.index(client):
+                        await asyncio.sleep(0)
+                listed = server.list_clients()
+                self.assertEqual(listed, server.list_clients())
+            ids = sorted(endpoint._endpoint.id for endpoint in listed)
+            self.assertEqual(len(ids), 3)
+            if on_accept:
+                self.assertEqual(listed, set(seen[-3:]))
+            await server.aclose()
+
+    async def test_sends_with_callbacks_queue_when_the_engine_is_full(self):
+        count, over, failed = 70_000, threading.Event(), []
+        for number in range(count):
+            self.client.send(b"x", number, lambda: None, failed.append)
+        self.client.flush(over.set, failed.append)
+        buffer, received = bytearray(1), []
+        for number in range(count):
+            received.append((await self.server.arecv(buffer, 0, 0))[0])
+        self.assertEqual(received, list(range(count)))
+        self.assertTrue(await asyncio.to_thread(over.wait, 20))
+        self.assertEqual(failed, [])
+
+    @unittest.skipUnless(numpy, "no NumPy")
+    async def test_arrays_of_more_dimensions_and_of_what_is_no_number_are_refused(self):
+        class Tensor:  # as PyTorch's: a type, but no astype
+            dtype, ndim = "torch.float32", 1
+
+        for bad in (numpy.zeros((2, 2), dtype="u1"), numpy.array(1, dtype="u1"), Tensor()):
+            with self.assertRaises(TypeError):
+                self.client.asend(bad, 1)
+            with self.assertRaises(TypeError):
+                self.server.arecv(bad, 1, 0)
+
     async def test_what_is_not_running_raises(self):
         await self.client.aclose()
         for refused in (self.client.aclose, starway.Client().aclose, starway.Server().aclose, lambda: starway.Client().asend(b"x", 1)):
@@ -136,6 +183,40 @@ class Benchmarks(unittest.TestCase):
         arguments = bench.build_parser().parse_args(["--role", "loopback", "--scenarios", "large-array", "--large-bytes", "1M"])
         self.assertEqual(bench.scenario_plan(arguments), [("large-array", {"message_bytes": 1 << 20})])
         self.assertEqual(starway.list_benchmark_scenarios(), ["large-array", "small-messages", "pingpong-flag", "streaming-duplex"])
+
+    def test_wrong_options_are_one_line(self):
+        rows = [
+            ("", "--role"),
+            ("--role x", "--role"),
+            ("--role loopback --scenarios nosuch", "no scenario 'nosuch': there are large-array, small-messages, pingpong-flag, streaming-duplex"),
+            ("--role client --connect-mode worker", "--worker-address"),
+            ("--role client --connect-mode worker --worker-address zz", "--worker-address"),
+            ("--role loopback --large-bytes abc", "'abc' is not a size"),
+            ("--role loopback --large-bytes=-5", "'-5' is not a size"),
+            ("--role loopback --stream-bytes inf", "'inf' is not a size"),
+            ("--role loopback --flag-iterations=-3", "'-3' is not a number"),
+            ("--role loopback --small-concurrency 0", "--small-concurrency"),
+            ("--role client --port 70000", "--port"),
+        ]
+        for words, said in rows:
+            with self.subTest(words), contextlib.redirect_stderr(io.StringIO()) as error, self.assertRaises(SystemExit) as ended:
+                bench.main(words.split())
+            self.assertEqual(ended.exception.code, 2)
+            self.assertIn(said, error.getvalue())
+            self.assertEqual(error.getvalue().count("\n"), 1)
+
+    def test_what_fails_is_one_line(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            rows = [
+                (f"--role loopback --addr 127.0.0.1 --port {port}", "address"),
+                ("--role client --port 1", "not connected"),
+                ("--role client --connect-mode worker --worker-address 00ff", "address"),
+            ]
+            for words, said in rows:
+                with self.subTest(words), contextlib.redirect_stderr(io.StringIO()) as error:
+                    self.assertEqual(bench.main(words.split()), 1)
+                self.assertRegex(error.getvalue(), rf"^python -m causeway.bench: .*{said}.*\n$")
 
     def test_every_scenario_runs(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,14 @@
 import asyncio
-from collections.abc import Buffer, Callable, Sequence  # type: ignore[attr-defined]
-from typing import Any, final
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, SupportsIndex, final, type_check_only
+
+from typing_extensions import Buffer
+
+from .errors import Error
+
+@type_check_only
+class Tensor(Protocol):
+    def __dlpack__(self) -> Any: ...
 
 QUEUE_FULL: int
 
@@ -12,7 +20,7 @@ class Operation:
     def cancel(self) -> bool: ...
 
 @final
-class Message(Buffer):
+class Message:
     @property
     def tag(self) -> int: ...
     def __len__(self) -> int: ...
@@ -31,35 +39,35 @@ class Engine:
 
 class _Sends:
     def send(
-        self, buffer: Buffer, tag: int, timeout: float | None = None, synchronous: bool = False, loop: asyncio.AbstractEventLoop | None = None
+        self, buffer: Buffer | Tensor, tag: SupportsIndex, timeout: float | None = None, synchronous: bool = False, loop: asyncio.AbstractEventLoop | None = None
     ) -> asyncio.Future[None]: ...
-    def send_sync(self, buffer: Buffer, tag: int, timeout: float | None = None, synchronous: bool = False) -> None: ...
+    def send_sync(self, buffer: Buffer | Tensor, tag: SupportsIndex, timeout: float | None = None, synchronous: bool = False) -> None: ...
     def post_send(
         self,
-        buffer: Buffer,
-        tag: int,
+        buffer: Buffer | Tensor,
+        tag: SupportsIndex,
         done: Callable[[], Any] | None = None,
-        failed: Callable[[Exception], Any] | None = None,
+        failed: Callable[[Error], Any] | None = None,
         timeout: float | None = None,
         synchronous: bool = False,
     ) -> Operation: ...
     def send_many(
         self,
-        buffers: Sequence[Buffer],
-        tags: int | Sequence[int],
+        buffers: Iterable[Buffer | Tensor],
+        tags: SupportsIndex | Iterable[SupportsIndex],
         timeout: float | None = None,
         synchronous: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> asyncio.Future[None]: ...
     def send_many_sync(
-        self, buffers: Sequence[Buffer], tags: int | Sequence[int], timeout: float | None = None, synchronous: bool = False
+        self, buffers: Iterable[Buffer | Tensor], tags: SupportsIndex | Iterable[SupportsIndex], timeout: float | None = None, synchronous: bool = False
     ) -> None: ...
     def post_send_many(
         self,
-        buffers: Sequence[Buffer],
-        tags: int | Sequence[int],
+        buffers: Iterable[Buffer | Tensor],
+        tags: SupportsIndex | Iterable[SupportsIndex],
         done: Callable[[], Any] | None = None,
-        failed: Callable[[Exception], Any] | None = None,
+        failed: Callable[[Error], Any] | None = None,
         timeout: float | None = None,
         synchronous: bool = False,
     ) -> Operation: ...
@@ -67,80 +75,80 @@ class _Sends:
 class _Receives:
     def recv(
         self,
-        buffer: Buffer,
-        tag: int | None = None,
-        mask: int | None = None,
+        buffer: Buffer | Tensor,
+        tag: SupportsIndex | None = None,
+        mask: SupportsIndex | None = None,
         source: Endpoint | None = None,
         timeout: float | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         drops: bool = False,
     ) -> asyncio.Future[tuple[int, int]]: ...
     def recv_sync(
-        self, buffer: Buffer, tag: int | None = None, mask: int | None = None, source: Endpoint | None = None, timeout: float | None = None
+        self, buffer: Buffer | Tensor, tag: SupportsIndex | None = None, mask: SupportsIndex | None = None, source: Endpoint | None = None, timeout: float | None = None
     ) -> tuple[int, int]: ...
     def post_recv(
         self,
-        buffer: Buffer,
-        tag: int | None = None,
-        mask: int | None = None,
+        buffer: Buffer | Tensor,
+        tag: SupportsIndex | None = None,
+        mask: SupportsIndex | None = None,
         done: Callable[[int, int], Any] | None = None,
-        failed: Callable[[Exception], Any] | None = None,
+        failed: Callable[[Error], Any] | None = None,
         source: Endpoint | None = None,
         timeout: float | None = None,
         drops: bool = False,
     ) -> Operation: ...
     def recv_message(
         self,
-        tag: int | None = None,
-        mask: int | None = None,
+        tag: SupportsIndex | None = None,
+        mask: SupportsIndex | None = None,
         source: Endpoint | None = None,
         timeout: float | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> asyncio.Future[Message]: ...
     def recv_message_sync(
-        self, tag: int | None = None, mask: int | None = None, source: Endpoint | None = None, timeout: float | None = None
+        self, tag: SupportsIndex | None = None, mask: SupportsIndex | None = None, source: Endpoint | None = None, timeout: float | None = None
     ) -> Message: ...
     def post_recv_message(
         self,
-        tag: int | None = None,
-        mask: int | None = None,
+        tag: SupportsIndex | None = None,
+        mask: SupportsIndex | None = None,
         done: Callable[[Message], Any] | None = None,
-        failed: Callable[[Exception], Any] | None = None,
+        failed: Callable[[Error], Any] | None = None,
         source: Endpoint | None = None,
         timeout: float | None = None,
     ) -> Operation: ...
     def recv_many(
         self,
-        buffers: Sequence[Buffer],
-        tags: int | Sequence[int] | None = None,
-        mask: int | None = None,
+        buffers: Iterable[Buffer | Tensor],
+        tags: SupportsIndex | Iterable[SupportsIndex] | None = None,
+        mask: SupportsIndex | None = None,
         source: Endpoint | None = None,
         timeout: float | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> asyncio.Future[list[tuple[int, int]]]: ...
     def recv_many_sync(
         self,
-        buffers: Sequence[Buffer],
-        tags: int | Sequence[int] | None = None,
-        mask: int | None = None,
+        buffers: Iterable[Buffer | Tensor],
+        tags: SupportsIndex | Iterable[SupportsIndex] | None = None,
+        mask: SupportsIndex | None = None,
         source: Endpoint | None = None,
         timeout: float | None = None,
     ) -> list[tuple[int, int]]: ...
     def post_recv_many(
         self,
-        buffers: Sequence[Buffer],
-        tags: int | Sequence[int] | None = None,
-        mask: int | None = None,
+        buffers: Iterable[Buffer | Tensor],
+        tags: SupportsIndex | Iterable[SupportsIndex] | None = None,
+        mask: SupportsIndex | None = None,
         done: Callable[[list[tuple[int, int]]], Any] | None = None,
-        failed: Callable[[Exception], Any] | None = None,
+        failed: Callable[[Error], Any] | None = None,
         source: Endpoint | None = None,
         timeout: float | None = None,
     ) -> Operation: ...
-    def probe(self, tag: int | None = None, mask: int | None = None) -> tuple[int, int] | None: ...
+    def probe(self, tag: SupportsIndex | None = None, mask: SupportsIndex | None = None) -> tuple[int, int] | None: ...
     def flush(self, timeout: float | None = None, loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Future[None]: ...
     def flush_sync(self, timeout: float | None = None) -> None: ...
     def post_flush(
-        self, done: Callable[[], Any] | None = None, failed: Callable[[Exception], Any] | None = None, timeout: float | None = None
+        self, done: Callable[[], Any] | None = None, failed: Callable[[Error], Any] | None = None, timeout: float | None = None
     ) -> Operation: ...
 
 class Mailbox(_Sends, _Receives):
@@ -171,7 +179,7 @@ class Endpoint(_Sends, _Receives):
     def is_connected(self) -> bool: ...
     def transports(self) -> list[tuple[str, str]]: ...
     def counters(self) -> dict[str, int]: ...
-    def evaluate_performance(self, length: int, /) -> float | None: ...
+    def evaluate_performance(self, length: SupportsIndex, /) -> float | None: ...
 
 def set_errors(classes: dict[int, type[Exception]], /) -> None: ...
 def set_ucx_folder(folder: str, /) -> None: ...

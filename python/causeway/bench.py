@@ -13,8 +13,9 @@ import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+from .errors import Error
 from .starway import Client, Server, ServerEndpoint
 from .starway.benchmarks import ScenarioResult, get_scenario, list_scenarios
 from .starway.benchmarks.scenarios import CONTROL_TAG, DONE_TAG, READY_TAG, TAG_MASK
@@ -47,6 +48,40 @@ def parse_size(text: str) -> int:
     return int(float(word[:-1] if unit > 1 else word) * unit)
 
 
+def size(text: str) -> int:
+    """A size, as argparse wants it."""
+    try:
+        value = parse_size(text)
+    except (ValueError, OverflowError):
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 4096, 64K or 1.5GiB")
+    return value
+
+
+def number(text: str) -> int:
+    """A number that is not negative, as argparse wants it."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0 or more")
+    return int(text)
+
+
+def worker_address(text: str) -> str:
+    """What parse_worker_address will take, as argparse wants it."""
+    try:
+        parse_worker_address(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("it is not what a server in --listen-mode worker printed") from None
+    return text
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help says more\n")
+
+
 def parse_worker_address(text: str) -> bytes:
     """Hexadecimal digits, with or without colons and blanks."""
     return bytes.fromhex(text.replace(":", "").replace(" ", ""))
@@ -54,19 +89,19 @@ def parse_worker_address(text: str) -> bytes:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m causeway.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="python -m causeway.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--role", choices=("server", "client", "loopback"), required=True)
     parser.add_argument("--addr", default="0.0.0.0", help="where the server listens")
-    parser.add_argument("--port", type=int, default=17777)
+    parser.add_argument("--port", type=number, default=17777)
     parser.add_argument("--server-host", default="127.0.0.1", help="where the client connects to")
     parser.add_argument("--listen-mode", choices=("socket", "worker"), default="socket")
     parser.add_argument("--connect-mode", choices=("socket", "worker"), default="socket")
-    parser.add_argument("--worker-address", help="what a server in --listen-mode worker printed")
+    parser.add_argument("--worker-address", type=worker_address, help="what a server in --listen-mode worker printed")
     parser.add_argument("--tls", help="UCX's transports, such as tcp or sm; overrides UCX_TLS")
     parser.add_argument("--scenarios", nargs="*", help=f"which (all): {', '.join(list_scenarios())}")
     for scenario, options in OPTIONS.items():
         for option, setting, is_size in options:
-            parser.add_argument(f"--{option}", type=parse_size if is_size else int, help=f"{scenario}: {setting}")
+            parser.add_argument(f"--{option}", type=size if is_size else number, help=f"{scenario}: {setting}")
     parser.add_argument("--output", type=pathlib.Path, help="a file for the results as JSON")
     parser.add_argument("--store-trace", action="store_true", help="with every sample")
     return parser
@@ -124,8 +159,6 @@ async def run_client(arguments: argparse.Namespace) -> list[ScenarioResult]:
     """The client's side of all scenarios."""
     client = Client()
     if arguments.connect_mode == "worker":
-        if not arguments.worker_address:
-            raise SystemExit("--connect-mode worker needs --worker-address")
         await client.aconnect_address(parse_worker_address(arguments.worker_address))
     else:
         await client.aconnect(arguments.server_host, arguments.port)
@@ -171,6 +204,8 @@ async def run_loopback(arguments: argparse.Namespace) -> list[ScenarioResult]:
     server = asyncio.create_task(run_server(arguments, listening))
     await asyncio.wait([server, asyncio.create_task(listening.wait())], return_when=asyncio.FIRST_COMPLETED)
     if server.done():
+        await server  # it says why it does not listen
+    if server.done():
         await server
     if arguments.listen_mode == "worker":
         arguments.connect_mode = "worker"
@@ -196,16 +231,37 @@ def dump_results(results: Sequence[ScenarioResult], arguments: argparse.Namespac
         print(f"\nwritten to {arguments.output}")
 
 
+def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Ends the program with a line about options that do not go together."""
+    if arguments.role == "client" and arguments.connect_mode == "worker" and not arguments.worker_address:
+        parser.error("--connect-mode worker needs --worker-address")
+    if arguments.port > 65535:
+        parser.error("argument --port: it is more than 65535")
+    if arguments.small_concurrency == 0:
+        parser.error("argument --small-concurrency: it is 1 or more")
+    try:
+        scenario_plan(arguments)
+    except ValueError as error:
+        parser.error(f"argument --scenarios: {error}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The program."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    check(parser, arguments)
     if arguments.tls:
         os.environ["UCX_TLS"] = arguments.tls
-    if arguments.role == "server":
-        asyncio.run(run_server(arguments))
-        return 0
-    runner = run_client if arguments.role == "client" else run_loopback
-    dump_results(asyncio.run(runner(arguments)), arguments)
+    try:
+        if arguments.role == "server":
+            asyncio.run(run_server(arguments))
+        else:
+            dump_results(asyncio.run((run_client if arguments.role == "client" else run_loopback)(arguments)), arguments)
+    except (Error, OSError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

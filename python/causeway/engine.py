@@ -14,10 +14,11 @@ from . import _native
 
 _PROGRESS = {"adaptive": 0, "blocking": 1, "busy": 2, "manual": 3}
 _folder_was_told = False
+SERVERS: weakref.WeakSet = weakref.WeakSet()  # whoever accepts there hears of an engine's end
 
 
 def ucx_folder() -> pathlib.Path | None:
-    """Where the wheel libucx (`pip install causeway[ucx]`) keeps UCX, or None without it. Does not import it."""
+    """Where the wheel libucx (`pip install libucx-cu12`) keeps UCX, or None without it. Does not import it."""
     found = importlib.util.find_spec("libucx")
     for place in (found.submodule_search_locations or []) if found else []:
         folder = pathlib.Path(place, "lib")
@@ -56,6 +57,11 @@ class Engine(_native.Engine):
     ) -> Engine:
         if progress not in _PROGRESS:
             raise ValueError(f"progress is one of {', '.join(_PROGRESS)}, not {progress!r}")
+        if core is not None and core not in os.sched_getaffinity(0):
+            raise ValueError(f"core {core} is none that this process may use")
+        for name, value in (("spin", spin), ("unreceived_limit", unreceived_limit), ("endpoint_grant", endpoint_grant)):
+            if value is not None and not 0 <= value < 1 << 63:
+                raise ValueError(f"{name} is not negative, and not {value}")
         tell_ucx_folder()
         return super().__new__(
             cls,
@@ -72,6 +78,14 @@ class Engine(_native.Engine):
         """The engine of the process, made at the first call."""
         tell_ucx_folder()
         return super().shared()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Closes all that lives on it and ends its thread."""
+        try:
+            super().close(timeout)
+        finally:
+            for server in [each for each in list(SERVERS) if each.engine is self]:
+                server._end_accepting()
 
     def __enter__(self) -> Engine:
         return self

@@ -24,7 +24,10 @@ class WouldBlockError(Error, BlockingIOError):
 
 
 class TruncatedError(Error):
-    """The message is longer than the buffer. It waits for another receive; `length` is its own length."""
+    """The message is longer than the buffer. It waits for another receive; `length` is its own length.
+
+    Of a batch that failed, `results` has what arrived: (tag, length), or None. Every error of `recv_many` has it.
+    """
 
     code = -4
     length = 0
@@ -73,7 +76,7 @@ class KeyRefusedError(Error, PermissionError):
 
 
 class AddressInUseError(Error, OSError):
-    """Somebody listens there already."""
+    """It cannot be listened on: somebody does already, or this host has no such address."""
 
     code = -12
 
@@ -103,4 +106,21 @@ class QueueFullError(Error):
 
 
 _native.set_errors({kind.code: kind for kind in list(vars().values()) if isinstance(kind, type) and issubclass(kind, Error)})
-__all__ = [name for name, kind in vars().items() if isinstance(kind, type) and issubclass(kind, Error)]
+__all__ = [
+    "AddressInUseError",
+    "ClosedError",
+    "Error",
+    "ForkedError",
+    "InvalidError",
+    "KeyRefusedError",
+    "NotConnectedError",
+    "OperationCancelledError",
+    "OutOfMemoryError",
+    "PeerLostError",
+    "QueueFullError",
+    "TimedOutError",
+    "TruncatedError",
+    "UCXNotFoundError",
+    "VersionMismatchError",
+    "WouldBlockError",
+]

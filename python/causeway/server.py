@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
+import functools
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from . import _native
-from .engine import Engine
+from .engine import SERVERS, Engine
 from .errors import ClosedError, TimedOutError
 
 CLOSE_TIMEOUT = 5.0
+CLOSED, NOBODY = "the server was closed", "nobody connected in time"
+
+
+def check_timeout(seconds: float | None) -> None:
+    """Raises unless it is one."""
+    if seconds is not None and not seconds >= 0:
+        raise ValueError("a timeout is a number of seconds, 0 or more, or None")
+
+
+def call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> bool:
+    """Calls it on the thread of a loop, at once when that is this one; False when the loop is closed."""
+    try:
+        if loop is asyncio._get_running_loop():
+            function()
+        else:
+            loop.call_soon_threadsafe(function)
+    except RuntimeError:
+        if loop.is_closed():
+            return False
+        raise
+    return True
 
 
 class Server(_native.Mailbox):
@@ -22,8 +46,10 @@ class Server(_native.Mailbox):
 
     def __new__(cls, *, engine: Engine | None = None) -> Server:
         self = super().__new__(cls, engine or Engine.shared(), True)
-        self._accepted = collections.deque()
-        self._accepting = collections.deque()
+        self._accepted: collections.deque[_native.Endpoint] = collections.deque()
+        self._accepting: collections.deque[asyncio.Future[_native.Endpoint]] = collections.deque()
+        self._handing = threading.RLock()
+        SERVERS.add(self)
         return self
 
     def __init__(self, *, engine: Engine | None = None) -> None:
@@ -49,51 +75,65 @@ class Server(_native.Mailbox):
 
     async def accept(self, timeout: float | None = None) -> _native.Endpoint:
         """Waits for the next connection."""
-        if not self._accepted:
-            self._accepted.extend(self._take_accepted())
-        if self._accepted and not self._accepting:
-            return self._accepted.popleft()
+        check_timeout(timeout)
         loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-        self._accepting.append(waiter)
-        self._watch(loop)
-        async with asyncio.timeout(timeout):
-            try:
-                return await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled() and not waiter.exception():
-                    self._accepted.appendleft(waiter.result())
-                raise
-            finally:
-                if waiter in self._accepting:
-                    self._accepting.remove(waiter)
-                if not self._accepting:
-                    loop.remove_reader(self._accepts_descriptor)
-
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiter: asyncio.Future[_native.Endpoint] = loop.create_future()
+        with self._handing:
+            if self.is_closed:
+                raise ClosedError(CLOSED)
+            self._accepting.append(waiter)
         loop.add_reader(self._accepts_descriptor, self._hand_out)
         self._hand_out()
+        try:
+            async with asyncio.timeout(timeout):
+                return await waiter
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if waiter.done() and not waiter.cancelled() and not waiter.exception():
+                self._put_back(waiter.result())
+            if isinstance(error, TimeoutError):
+                raise TimedOutError(NOBODY) from None
+            raise
+        finally:
+            with self._handing, contextlib.suppress(ValueError):
+                self._accepting.remove(waiter)
+            if not any(other.get_loop() is loop for other in list(self._accepting)):
+                loop.remove_reader(self._accepts_descriptor)
 
     def _hand_out(self) -> None:
-        self._accepted.extend(self._take_accepted())
-        while self._accepted and self._accepting:
-            waiter = self._accepting.popleft()
-            if not waiter.done():
-                waiter.set_result(self._accepted.popleft())
+        with self._handing:
+            self._accepted.extend(self._take_accepted())
+            while self._accepted and self._accepting:
+                self._give(self._accepting.popleft(), self._accepted.popleft())
+
+    def _give(self, waiter: asyncio.Future[_native.Endpoint], endpoint: _native.Endpoint) -> None:
+        def give() -> None:
+            if waiter.done():  # it gave up meanwhile
+                self._put_back(endpoint)
+            else:
+                waiter.set_result(endpoint)
+
+        if not call_in(waiter.get_loop(), give):
+            self._accepted.appendleft(endpoint)
+
+    def _put_back(self, endpoint: _native.Endpoint) -> None:
+        self._accepted.appendleft(endpoint)
+        self._hand_out()
 
     def accept_sync(self, timeout: float | None = None) -> _native.Endpoint:
         """As accept, but blocks."""
+        check_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._accepted:
+        while True:
+            with contextlib.suppress(IndexError):
+                return self._accepted.popleft()
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             self._accepted.extend(self._wait_accepted(left))
             if self._accepted:
-                break
+                continue
             if self.is_closed:
-                raise ClosedError("the server was closed")
+                raise ClosedError(CLOSED)
             if left == 0.0:
-                raise TimedOutError("nobody connected in time")
-        return self._accepted.popleft()
+                raise TimedOutError(NOBODY)
 
     async def __aiter__(self) -> AsyncIterator[_native.Endpoint]:
         while not self.is_closed:
@@ -110,13 +150,20 @@ class Server(_native.Mailbox):
 
     def close_sync(self, timeout: float | None = CLOSE_TIMEOUT) -> None:
         """As close, but blocks."""
-        self._close_sync(timeout)
+        try:
+            self._close_sync(timeout)
+        finally:
+            self._end_accepting()
 
     def _end_accepting(self) -> None:
-        while self._accepting:
-            waiter = self._accepting.popleft()
+        def end(waiter: asyncio.Future[_native.Endpoint]) -> None:
             if not waiter.done():
-                waiter.set_exception(ClosedError("the server was closed"))
+                waiter.set_exception(ClosedError(CLOSED))
+
+        with self._handing:
+            while self.is_closed and self._accepting:
+                waiter = self._accepting.popleft()
+                call_in(waiter.get_loop(), functools.partial(end, waiter))
 
     async def __aenter__(self) -> Server:
         return self

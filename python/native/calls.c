@@ -14,8 +14,10 @@ static int parties(PyObject *self, mailbox_object **mailbox, connection **connec
 }
 
 static int need_connection(mailbox_object *mailbox, connection *connection) {
-  if (connection) return 0;
-  raise_code(mailbox->is_closed ? CWM_CLOSED : CWM_NOT_CONNECTED, mailbox->is_closed ? "the client is closed" : "the client is not connected", 0);
+  bool is_closed = mailbox->is_closed || mailbox->engine->is_closed;
+  if (connection && !is_closed) return 0;
+  if (is_closed) raise_code(CWM_CLOSED, mailbox->server ? "the server is closed" : "the client is closed", 0);
+  else raise_code(CWM_NOT_CONNECTED, "the client is not connected", 0);
   return -1;
 }
 
@@ -85,6 +87,11 @@ PyObject *call_receive(PyObject *self, PyObject *const *args, Py_ssize_t count, 
   return start(operation, consumer, posts ? NULL : rest[2], posts ? v[3] : NULL, posts ? v[4] : NULL);
 }
 
+/* Whether `tags` of a batch are one for all, which has been read as `tag`, or one for each. */
+static bool is_one(PyObject *tags) {
+  return !tags || tags == Py_None || (PyIndex_Check(tags) && !PySequence_Check(tags)); /* NumPy's arrays are both */
+}
+
 /* The buffers of a batch; `tags` is one for all or one for each. */
 static int gather(operation *operation, PyObject *buffers, PyObject *tags, bool receives) {
   PyObject *list = PySequence_List(buffers);
@@ -92,7 +99,7 @@ static int gather(operation *operation, PyObject *buffers, PyObject *tags, bool 
   Py_ssize_t count = PyList_Size(list);
   PyObject *each = NULL;
   int result = -1;
-  if (tags && tags != Py_None && !PyLong_Check(tags) && PySequence_Check(tags)) {
+  if (!is_one(tags)) {
     each = PySequence_List(tags);
     if (!each) goto end;
     if (PyList_Size(each) != count) {
@@ -137,7 +144,7 @@ PyObject *call_send_many(PyObject *self, PyObject *const *args, Py_ssize_t count
   if (parties(self, &mailbox, &connection) < 0 || need_connection(mailbox, connection) < 0) return NULL;
   operation *operation = begin(SEND_MANY, self, mailbox, connection, rest[0]);
   if (!operation) return NULL;
-  if (PyLong_Check(v[1]) && read_unsigned(v[1], "tag", &operation->tag) < 0) return refuse(operation);
+  if (is_one(v[1]) && read_unsigned(v[1], "tag", &operation->tag) < 0) return refuse(operation);
   if (rest[1] && PyObject_IsTrue(rest[1])) operation->flags = CWM_SYNCHRONOUS;
   if (gather(operation, v[0], v[1], false) < 0) return refuse(operation);
   return start(operation, consumer, posts ? NULL : rest[2], posts ? v[2] : NULL, posts ? v[3] : NULL);
@@ -156,9 +163,9 @@ PyObject *call_receive_many(PyObject *self, PyObject *const *args, Py_ssize_t co
   if (mailbox->client && need_connection(mailbox, connection) < 0) return NULL;
   operation *operation = begin(RECEIVE_MANY, self, mailbox, connection, rest[1]);
   if (!operation) return NULL;
-  PyObject *tag = v[1] && PyLong_Check(v[1]) ? v[1] : NULL;
+  PyObject *tag = is_one(v[1]) ? v[1] : NULL;
   if (read_tag(tag, v[2], &operation->tag, &operation->mask) < 0 || tie(operation, rest[0]) < 0) return refuse(operation);
-  if (!tag && v[1] && v[1] != Py_None && (!v[2] || v[2] == Py_None)) operation->mask = CWM_MASK_EXACT;
+  if (!is_one(v[1]) && (!v[2] || v[2] == Py_None)) operation->mask = CWM_MASK_EXACT;
   if (gather(operation, v[0], v[1], true) < 0) return refuse(operation);
   return start(operation, consumer, posts ? NULL : rest[2], posts ? v[3] : NULL, posts ? v[4] : NULL);
 }
@@ -171,7 +178,7 @@ PyObject *call_flush(PyObject *self, PyObject *const *args, Py_ssize_t count, Py
   mailbox_object *mailbox;
   connection *connection;
   if (read_arguments("flush", posts ? posted : awaited, 0, args, count, kwnames, v) < 0) return NULL;
-  if (parties(self, &mailbox, &connection) < 0 || (mailbox->client && need_connection(mailbox, connection) < 0)) return NULL;
+  if (parties(self, &mailbox, &connection) < 0 || ((mailbox->client || connection) && need_connection(mailbox, connection) < 0)) return NULL;
   operation *operation = begin(FLUSH, self, mailbox, connection, posts ? v[2] : v[0]);
   if (!operation) return NULL;
   return start(operation, consumer, posts ? NULL : v[1], posts ? v[0] : NULL, posts ? v[1] : NULL);
@@ -187,8 +194,11 @@ PyObject *call_probe(PyObject *self, PyObject *const *args, Py_ssize_t count, Py
   if (!may_run() || parties(self, &mailbox, &connection) < 0) return NULL;
   if (mailbox->client && need_connection(mailbox, connection) < 0) return NULL;
   cwm_completion found = CWM_INIT(cwm_completion);
-  int32_t code = mailbox->server ? cwm_server_probe(mailbox->server, connection ? connection->endpoint : NULL, tag, mask, &found)
-                                 : cwm_client_probe(mailbox->client, tag, mask, &found);
+  cwm_endpoint *peer = connection ? connection->endpoint : NULL;
+  int32_t code;
+  Py_BEGIN_ALLOW_THREADS;
+  code = mailbox->server ? cwm_server_probe(mailbox->server, peer, tag, mask, &found) : cwm_client_probe(mailbox->client, tag, mask, &found);
+  Py_END_ALLOW_THREADS;
   if (code == CWM_NOT_FOUND) Py_RETURN_NONE;
   if (code != CWM_OK) return raise_code(code, NULL, 0);
   return Py_BuildValue("(KK)", (unsigned long long)found.tag, (unsigned long long)found.length);
@@ -219,45 +229,45 @@ TRIPLE(post_flush, call_flush, CALLBACK)
 
 PyMethodDef send_methods[] = {
     METHOD("send", send,
-           "send(buffer, tag, timeout=None, synchronous=False)\n\n"
+           "send($self, buffer, tag, timeout=None, synchronous=False, loop=None)\n--\n\n"
            "Sends a contiguous buffer. The future is done when the buffer is free; with synchronous, when the message has been matched."),
-    METHOD("send_sync", send_sync, "send_sync(buffer, tag, timeout=None, synchronous=False)\n\nAs send, but blocks."),
+    METHOD("send_sync", send_sync, "send_sync($self, buffer, tag, timeout=None, synchronous=False)\n--\n\nAs send, but blocks."),
     METHOD("post_send", post_send,
-           "post_send(buffer, tag, done=None, failed=None, timeout=None, synchronous=False)\n\n"
+           "post_send($self, buffer, tag, done=None, failed=None, timeout=None, synchronous=False)\n--\n\n"
            "As send, but calls done() or failed(error) on the callbacks' thread. Returns an Operation."),
     METHOD("send_many", send_many,
-           "send_many(buffers, tags, timeout=None, synchronous=False)\n\nSends several messages with one future. tags: one for all, or one for each."),
-    METHOD("send_many_sync", send_many_sync, "send_many_sync(buffers, tags, timeout=None, synchronous=False)\n\nAs send_many, but blocks."),
+           "send_many($self, buffers, tags, timeout=None, synchronous=False, loop=None)\n--\n\nSends several messages with one future. tags: one for all, or one for each."),
+    METHOD("send_many_sync", send_many_sync, "send_many_sync($self, buffers, tags, timeout=None, synchronous=False)\n--\n\nAs send_many, but blocks."),
     METHOD("post_send_many", post_send_many,
-           "post_send_many(buffers, tags, done=None, failed=None, timeout=None, synchronous=False)\n\nAs send_many, with callbacks."),
+           "post_send_many($self, buffers, tags, done=None, failed=None, timeout=None, synchronous=False)\n--\n\nAs send_many, with callbacks."),
     {NULL, NULL, 0, NULL},
 };
 PyMethodDef receive_methods[] = {
     METHOD("recv", recv,
-           "recv(buffer, tag=None, mask=None, source=None, timeout=None)\n\n"
+           "recv($self, buffer, tag=None, mask=None, source=None, timeout=None, loop=None, drops=False)\n--\n\n"
            "Receives into a writable buffer a message whose tag equals `tag` in the bits of `mask` (None: all of them; no tag: any\n"
            "message). The future's result is the sender's tag and the message's length."),
-    METHOD("recv_sync", recv_sync, "recv_sync(buffer, tag=None, mask=None, source=None, timeout=None)\n\nAs recv, but blocks."),
+    METHOD("recv_sync", recv_sync, "recv_sync($self, buffer, tag=None, mask=None, source=None, timeout=None)\n--\n\nAs recv, but blocks."),
     METHOD("post_recv", post_recv,
-           "post_recv(buffer, tag=None, mask=None, done=None, failed=None, source=None, timeout=None)\n\n"
+           "post_recv($self, buffer, tag=None, mask=None, done=None, failed=None, source=None, timeout=None, drops=False)\n--\n\n"
            "As recv, but calls done(tag, length) or failed(error) on the callbacks' thread. Returns an Operation."),
     METHOD("recv_message", recv_message,
-           "recv_message(tag=None, mask=None, source=None, timeout=None)\n\nReceives a message of any size into memory of its own: a Message."),
+           "recv_message($self, tag=None, mask=None, source=None, timeout=None, loop=None)\n--\n\nReceives a message of any size into memory of its own: a Message."),
     METHOD("recv_message_sync", recv_message_sync,
-           "recv_message_sync(tag=None, mask=None, source=None, timeout=None)\n\nAs recv_message, but blocks."),
+           "recv_message_sync($self, tag=None, mask=None, source=None, timeout=None)\n--\n\nAs recv_message, but blocks."),
     METHOD("post_recv_message", post_recv_message,
-           "post_recv_message(tag=None, mask=None, done=None, failed=None, source=None, timeout=None)\n\nAs recv_message, with callbacks."),
+           "post_recv_message($self, tag=None, mask=None, done=None, failed=None, source=None, timeout=None)\n--\n\nAs recv_message, with callbacks."),
     METHOD("recv_many", recv_many,
-           "recv_many(buffers, tags=None, mask=None, source=None, timeout=None)\n\n"
+           "recv_many($self, buffers, tags=None, mask=None, source=None, timeout=None, loop=None)\n--\n\n"
            "Receives several messages with one future, whose result is a list of (tag, length)."),
-    METHOD("recv_many_sync", recv_many_sync, "recv_many_sync(buffers, tags=None, mask=None, source=None, timeout=None)\n\nAs recv_many, but blocks."),
+    METHOD("recv_many_sync", recv_many_sync, "recv_many_sync($self, buffers, tags=None, mask=None, source=None, timeout=None)\n--\n\nAs recv_many, but blocks."),
     METHOD("post_recv_many", post_recv_many,
-           "post_recv_many(buffers, tags=None, mask=None, done=None, failed=None, source=None, timeout=None)\n\n"
+           "post_recv_many($self, buffers, tags=None, mask=None, done=None, failed=None, source=None, timeout=None)\n--\n\n"
            "As recv_many, but calls done(list) or failed(error), whose `results` tell what arrived."),
     METHOD("flush", flush,
-           "flush(timeout=None)\n\nDone when every earlier message is in the peer's memory or has been read by it: the sender may exit."),
-    METHOD("flush_sync", flush_sync, "flush_sync(timeout=None)\n\nAs flush, but blocks."),
-    METHOD("post_flush", post_flush, "post_flush(done=None, failed=None, timeout=None)\n\nAs flush, with callbacks."),
-    METHOD("probe", call_probe, "probe(tag=None, mask=None)\n\nThe tag and length of a message that waits, or None. It stays."),
+           "flush($self, timeout=None, loop=None)\n--\n\nDone when every earlier message is in the peer's memory or has been read by it: the sender may exit."),
+    METHOD("flush_sync", flush_sync, "flush_sync($self, timeout=None)\n--\n\nAs flush, but blocks."),
+    METHOD("post_flush", post_flush, "post_flush($self, done=None, failed=None, timeout=None)\n--\n\nAs flush, with callbacks."),
+    METHOD("probe", call_probe, "probe($self, tag=None, mask=None)\n--\n\nThe tag and length of a message that waits, or None. It stays."),
     {NULL, NULL, 0, NULL},
 };

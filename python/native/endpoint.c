@@ -35,14 +35,7 @@ void connection_release(connection *connection) {
       *at = connection->next;
       break;
     }
-  /* Its line is empty, since what waits there keeps it, but may not be struck from the list of those that wait yet. */
-  if (connection->sends.is_waiting)
-    for (engine_object *engine = engines; engine; engine = engine->next)
-      for (line **at = &engine->waiting; *at; at = &(*at)->next_waiting)
-        if (*at == &connection->sends) {
-          *at = connection->sends.next_waiting;
-          break;
-        }
+  line_strike(&connection->sends);
   if (!is_forked) cwm_endpoint_release(connection->endpoint);
   PyMem_Free(connection);
 }
@@ -82,7 +75,11 @@ static int information(endpoint_object *self, cwm_endpoint_info *info) {
   if (!may_run()) return -1;
   memset(info, 0, sizeof *info);
   info->size = sizeof *info;
-  int32_t code = cwm_endpoint_info_get(self->connection->endpoint, info);
+  cwm_endpoint *endpoint = self->connection->endpoint;
+  int32_t code;
+  Py_BEGIN_ALLOW_THREADS;
+  code = cwm_endpoint_info_get(endpoint, info);
+  Py_END_ALLOW_THREADS;
   if (code == CWM_OK) return 0;
   raise_code(code, NULL, 0);
   return -1;
@@ -120,7 +117,11 @@ static PyObject *endpoint_transports(PyObject *object, PyObject *unused) {
   char text[8192];
   cwm_error error = CWM_INIT(cwm_error);
   if (!may_run()) return NULL;
-  int64_t length = cwm_endpoint_transports(((endpoint_object *)object)->connection->endpoint, text, sizeof text, &error);
+  cwm_endpoint *endpoint = ((endpoint_object *)object)->connection->endpoint;
+  int64_t length;
+  Py_BEGIN_ALLOW_THREADS;
+  length = cwm_endpoint_transports(endpoint, text, sizeof text, &error);
+  Py_END_ALLOW_THREADS;
   if (length < 0) return raise_code((int32_t)length, error.message, 0);
   if (length >= (int64_t)sizeof text) length = sizeof text - 1;
   text[length] = 0;
@@ -139,7 +140,11 @@ static PyObject *endpoint_transports(PyObject *object, PyObject *unused) {
 static PyObject *endpoint_evaluate(PyObject *object, PyObject *length) {
   uint64_t bytes;
   if (!may_run() || read_unsigned(length, "length", &bytes) < 0) return NULL;
-  double seconds = cwm_endpoint_evaluate_performance(((endpoint_object *)object)->connection->endpoint, bytes);
+  cwm_endpoint *endpoint = ((endpoint_object *)object)->connection->endpoint;
+  double seconds;
+  Py_BEGIN_ALLOW_THREADS;
+  seconds = cwm_endpoint_evaluate_performance(endpoint, bytes);
+  Py_END_ALLOW_THREADS;
   return seconds < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble(seconds);
 }
 
@@ -148,9 +153,10 @@ static PyObject *endpoint_repr(endpoint_object *self) {
 }
 
 static PyMethodDef own_methods[] = {
-    {"transports", endpoint_transports, METH_NOARGS, "What the connection uses: a list of (transport, device)."},
-    {"counters", endpoint_counters, METH_NOARGS, "Messages and bytes sent and received, in flight and not received yet."},
-    {"evaluate_performance", endpoint_evaluate, METH_O, "Seconds that a message of so many bytes takes, by UCX's estimate; None: unknown."},
+    {"transports", endpoint_transports, METH_NOARGS, "transports($self)\n--\n\nWhat the connection uses: a list of (transport, device)."},
+    {"counters", endpoint_counters, METH_NOARGS, "counters($self)\n--\n\nMessages and bytes sent and received, in flight and not received yet."},
+    {"evaluate_performance", endpoint_evaluate, METH_O,
+     "evaluate_performance($self, length, /)\n--\n\nSeconds that a message of so many bytes takes, by UCX's estimate; None: unknown."},
     {NULL, NULL, 0, NULL},
 };
 static PyGetSetDef endpoint_attributes[] = {

@@ -63,12 +63,13 @@ static int close_engine(engine_object *self, uint64_t timeout) {
   cwm_error error = CWM_INIT(cwm_error);
   if (self->is_closed) return 0;
   self->is_closed = true;
-  notifier_stop(self);
   cwm_engine *engine = self->engine;
   int32_t code;
   Py_BEGIN_ALLOW_THREADS;
   code = cwm_engine_close(engine, timeout, &error);
   Py_END_ALLOW_THREADS;
+  if (self->waiting) lines_retry(self); /* they hear of it too */
+  notifier_stop(self);
   if (code == CWM_OK) return 0;
   raise_code(code, error.message, 0);
   return -1;
@@ -84,20 +85,30 @@ static PyObject *engine_close(PyObject *object, PyObject *const *args, Py_ssize_
   if (self->is_shared) return raise_code(CWM_INVALID, "the shared engine lives as long as the process", 0);
   if (close_engine(self, timeout) < 0) return NULL;
   for (loop_object *loop = self->loops; loop; loop = loop->next)
-    if (!loop->is_closed) loop_take(loop);
+    if (!loop->is_closed && loop_is_here(loop)) loop_take(loop); /* others are told by their descriptors */
   Py_RETURN_NONE;
+}
+
+/* False, with an error, after its close, which frees the library's engine. */
+static bool is_open(engine_object *self) {
+  if (self->is_closed) raise_code(CWM_CLOSED, "the engine is closed", 0);
+  return !self->is_closed;
 }
 
 static PyObject *engine_progress(PyObject *self, PyObject *unused) {
   (void)unused;
-  if (!may_run()) return NULL;
-  int64_t done = cwm_engine_progress(((engine_object *)self)->engine);
+  if (!may_run() || !is_open((engine_object *)self)) return NULL;
+  cwm_engine *engine = ((engine_object *)self)->engine;
+  int64_t done;
+  Py_BEGIN_ALLOW_THREADS;
+  done = cwm_engine_progress(engine);
+  Py_END_ALLOW_THREADS;
   return done < 0 ? raise_code((int32_t)done, NULL, 0) : PyLong_FromLongLong(done);
 }
 
 static PyObject *engine_arm(PyObject *self, PyObject *unused) {
   (void)unused;
-  if (!may_run()) return NULL;
+  if (!may_run() || !is_open((engine_object *)self)) return NULL;
   int32_t descriptor = -1, code = cwm_engine_arm(((engine_object *)self)->engine, &descriptor);
   if (code == CWM_WOULD_BLOCK) Py_RETURN_NONE;
   return code == CWM_OK ? PyLong_FromLong(descriptor) : raise_code(code, NULL, 0);
@@ -107,8 +118,7 @@ static PyObject *engine_metrics(PyObject *object, PyObject *unused) {
   (void)unused;
   cwm_engine *engine = ((engine_object *)object)->engine;
   cwm_error error = CWM_INIT(cwm_error);
-  if (!may_run()) return NULL;
-  if (((engine_object *)object)->is_closed) return raise_code(CWM_CLOSED, "the engine is closed", 0);
+  if (!may_run() || !is_open((engine_object *)object)) return NULL;
   for (size_t room = 65536;;) {
     char *text = PyMem_Malloc(room);
     if (!text) return PyErr_NoMemory();
@@ -134,8 +144,7 @@ static PyObject *engine_serve_metrics(PyObject *object, PyObject *const *args, P
   const char *host = PyUnicode_AsUTF8AndSize(values[0], NULL);
   if (!host || (values[1] && read_unsigned(values[1], "port", &port) < 0)) return NULL;
   if (port > UINT16_MAX) return PyErr_SetString(PyExc_OverflowError, "a port is an integer from 0 to 65535"), NULL;
-  if (!may_run()) return NULL;
-  if (self->is_closed) return raise_code(CWM_CLOSED, "the engine is closed", 0);
+  if (!may_run() || !is_open(self)) return NULL;
   cwm_error error = CWM_INIT(cwm_error);
   cwm_engine *engine = self->engine;
   int32_t code;
@@ -166,13 +175,13 @@ static void engine_dealloc(engine_object *self) {
     for (loop_object *loop = self->loops, *next; loop; loop = next) {
       next = loop->next;
       loop->is_closed = true;
-      if (loop->queue && !loop->in_flight) cwm_queue_free(loop->queue);
-      Py_DECREF((PyObject *)loop);
+      loop_release(loop);
     }
     while (self->wait_count) cwm_queue_free(self->waits[--self->wait_count]);
     if (self->callbacks) cwm_queue_free(self->callbacks);
     if (close_engine(self, 0) < 0) PyErr_WriteUnraisable(NULL);
   }
+  PyMem_Free(self->expiring);
   if (self->epoll >= 0) close(self->epoll);
   if (self->bell >= 0) close(self->bell);
   ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
@@ -180,13 +189,13 @@ static void engine_dealloc(engine_object *self) {
 }
 
 static PyMethodDef engine_methods[] = {
-    {"shared", engine_shared, METH_NOARGS | METH_CLASS, "The engine of the process, made at the first call."},
-    METHOD("close", engine_close, "close(timeout=None)\n\nCloses all that lives on it and ends its thread."),
-    {"progress", engine_progress, METH_NOARGS, "Manual progress: one round. Returns how much happened."},
-    {"arm", engine_arm, METH_NOARGS, "Manual progress: the descriptor to wait on, or None when there is progress to make first."},
-    {"metrics", engine_metrics, METH_NOARGS, "The figures of the engine and of each of its connections as text for Prometheus."},
+    {"shared", engine_shared, METH_NOARGS | METH_CLASS, "shared($type)\n--\n\nThe engine of the process, made at the first call."},
+    METHOD("close", engine_close, "close($self, timeout=None)\n--\n\nCloses all that lives on it and ends its thread."),
+    {"progress", engine_progress, METH_NOARGS, "progress($self)\n--\n\nManual progress: one round. Returns how much happened."},
+    {"arm", engine_arm, METH_NOARGS, "arm($self)\n--\n\nManual progress: the descriptor to wait on, or None when there is progress to make first."},
+    {"metrics", engine_metrics, METH_NOARGS, "metrics($self)\n--\n\nThe figures of the engine and of each of its connections as text for Prometheus."},
     METHOD("serve_metrics", engine_serve_metrics,
-           "serve_metrics(host, port=0)\n\nServes them at http://host:port/metrics until the engine's end. Returns the port."),
+           "serve_metrics($self, host, port=0)\n--\n\nServes them at http://host:port/metrics until the engine's end. Returns the port."),
     {"_notify", engine_notify, METH_NOARGS, NULL},
     {"_stop_notifier", engine_stop, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

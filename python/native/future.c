@@ -92,7 +92,7 @@ static PyObject *await(PyObject *self) {
 
 static PyMethodDef future_methods[] = {
     {"cancel", (PyCFunction)(void (*)(void))cancel, METH_VARARGS | METH_KEYWORDS,
-     "Ends the operation. It is cancelled when its buffer is out of use, mostly at once. False: it has just ended."},
+     "cancel($self, msg=None)\n--\n\nEnds the operation. It is cancelled when its buffer is out of use, mostly at once. False: it has just ended."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -109,7 +109,7 @@ static void handle_dealloc(PyObject *self) {
 }
 
 static PyMethodDef handle_methods[] = {
-    {"cancel", handle_cancel, METH_NOARGS, "Ends the operation; its callback tells so. False: it has ended."},
+    {"cancel", handle_cancel, METH_NOARGS, "cancel($self)\n--\n\nEnds the operation; its callback tells so. False: it has ended."},
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot handle_slots[] = {

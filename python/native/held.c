@@ -35,11 +35,13 @@ static int hold_tensor(held *held, PyObject *object) {
   const dl_tensor *tensor = &managed->tensor;
   const char *problem = NULL;
   if (tensor->device.type != DL_CPU && tensor->device.type != DL_CUDA_HOST) problem = "the tensor is not in the memory of the host";
-  uint64_t elements = 1;
-  for (int i = tensor->dimensions - 1; i >= 0 && !problem; i--) {
-    if (tensor->strides && tensor->shape[i] > 1 && (uint64_t)tensor->strides[i] != elements) problem = "the tensor is not contiguous";
-    elements *= (uint64_t)tensor->shape[i];
+  uint64_t elements = 1, row = 1;
+  for (int i = 0; i < tensor->dimensions; i++) elements *= (uint64_t)tensor->shape[i];
+  for (int i = tensor->dimensions - 1; elements && tensor->strides && i >= 0 && !problem; i--) {
+    if (tensor->shape[i] > 1 && (uint64_t)tensor->strides[i] != row) problem = "the tensor is not contiguous";
+    row *= (uint64_t)tensor->shape[i];
   }
+  if (!tensor->data && elements && !problem) problem = "the tensor has no memory";
   if (problem) {
     PyErr_SetString(PyExc_BufferError, problem);
     Py_DECREF(capsule);
@@ -48,15 +50,55 @@ static int hold_tensor(held *held, PyObject *object) {
   PyCapsule_SetName(capsule, "used_dltensor"); /* ours from here on */
   Py_DECREF(capsule);
   held->managed = managed;
-  held->data = (char *)tensor->data + tensor->offset;
-  held->length = elements * (((uint64_t)tensor->element.bits * tensor->element.lanes + 7) / 8);
+  /* An empty one may have no address, which for receives would mean "allocate". */
+  held->data = tensor->data ? (char *)tensor->data + tensor->offset : (void *)held;
+  held->length = (elements * tensor->element.bits * tensor->element.lanes + 7) / 8; /* those of less than a byte are packed */
   return 0;
+}
+
+/* Whether a buffer's elements are references to Python objects: `format` as struct and PEP 3118 have it, names between colons. */
+static bool has_references(const char *format) {
+  bool in_name = false;
+  for (; format && *format; format++) {
+    if (*format == ':') in_name = !in_name;
+    if (*format == 'O' && !in_name) return true;
+  }
+  return false;
+}
+
+/* What has no format, such as NumPy's dates, may have references too, but says so. */
+static bool says_references(PyObject *object) {
+  PyObject *kind = PyObject_GetAttrString(object, "dtype"), *has = kind ? PyObject_GetAttrString(kind, "hasobject") : NULL;
+  bool result = has && PyObject_IsTrue(has) == 1;
+  PyErr_Clear();
+  Py_XDECREF(kind);
+  Py_XDECREF(has);
+  return result;
+}
+
+/* A contiguous buffer of data. 0, or -1 with an error. */
+static int get_buffer(PyObject *object, Py_buffer *view, bool writable) {
+  int flags = writable ? PyBUF_WRITABLE : PyBUF_SIMPLE;
+  if (PyBytes_CheckExact(object) || PyByteArray_CheckExact(object)) return PyObject_GetBuffer(object, view, flags);
+  bool references;
+  if (PyObject_GetBuffer(object, view, flags | PyBUF_ND | PyBUF_FORMAT) == 0) {
+    references = has_references(view->format);
+  } else {
+    if (!PyErr_ExceptionMatches(PyExc_ValueError)) return -1;
+    PyErr_Clear();
+    if (PyObject_GetBuffer(object, view, flags) < 0) return -1;
+    references = says_references(object);
+  }
+  if (!references) return 0;
+  PyBuffer_Release(view);
+  PyErr_SetString(PyExc_TypeError, "the buffer has references to Python objects, which mean nothing elsewhere");
+  return -1;
 }
 
 int hold(held *held, PyObject *object, bool writable) {
   held->managed = NULL;
   if (!PyObject_CheckBuffer(object) && PyObject_HasAttr(object, name_dlpack)) return hold_tensor(held, object);
-  if (PyObject_GetBuffer(object, &held->view, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0) {
+  if (get_buffer(object, &held->view, writable) < 0) {
     held->data = NULL;
     if (PyErr_ExceptionMatches(PyExc_ValueError)) { /* NumPy's way; everybody else says BufferError */
       PyObject *type, *value, *traceback;

@@ -14,11 +14,6 @@
 enum { BATCH = 64, SPIN_NS = 250000, SLICE_NS = 10000, NEAR_NS = 400000, ABSENCE_NS = 500000, MAX_AT_ONCE = 64 };
 enum { VAIN_LIMIT = 4, SKIP_LIMIT = 16, TURN_NS = 100000 };
 
-static PyTypeObject *loop_type;
-static PyObject *get_running_loop;
-/* Whether the last loop asked for is the one that runs here: others are only woken through their descriptor. */
-static bool is_running_here;
-
 static bool has_cores(void) {
   cpu_set_t cores;
   return sched_getaffinity(0, sizeof cores, &cores) != 0 || CPU_COUNT(&cores) > 1;
@@ -39,6 +34,8 @@ static size_t take(loop_object *loop, bool arms) {
   } while (count == BATCH || (arms && count));
   return total;
 }
+
+void loop_drain(loop_object *loop) { take(loop, true); }
 
 void loop_take(loop_object *loop) {
   if (!loop->is_taking) take(loop, !loop->is_ticking);
@@ -61,6 +58,33 @@ static void tell_deferred(loop_object *loop) {
     report();
   }
   Py_DECREF(deferred);
+}
+
+static void tell_later(loop_object *loop) {
+  operation *first = loop->later;
+  loop->later = loop->later_last = NULL;
+  while (first) {
+    operation *operation = first;
+    first = operation->next;
+    operation->next = NULL;
+    operation_tell_kept(operation);
+  }
+}
+
+bool loop_is_here(const loop_object *loop) { return loop->thread == PyThread_get_thread_ident(); }
+
+void loop_later(operation *operation, const cwm_completion *end, const char *message) {
+  loop_object *loop = operation->loop;
+  operation_keep_end(operation, end, message);
+  if (loop->later_last) loop->later_last->next = operation;
+  else loop->later = operation;
+  loop->later_last = operation;
+  if (loop->later != operation) return; /* it is told already */
+  PyObject *readable = PyObject_GetAttrString((PyObject *)loop, "_readable"), *handle = NULL;
+  if (readable) handle = PyObject_CallMethodObjArgs(loop->loop, name_call_soon_threadsafe, readable, NULL);
+  if (!handle) PyErr_Clear(); /* closed: nobody hears of it any more */
+  Py_XDECREF(handle);
+  Py_XDECREF(readable);
 }
 
 /* Drives the engine without the GIL until there are completions, for so long at most. Nobody else takes any meanwhile. */
@@ -144,6 +168,7 @@ static PyObject *readable(PyObject *self, PyObject *unused) {
   loop_object *loop = (loop_object *)self;
   if (is_forked) Py_RETURN_NONE;
   if (turned(loop) - loop->spin_start < NEAR_NS && loop->vain) loop->vain--;
+  if (loop->later) tell_later(loop);
   take(loop, true);
   Py_RETURN_NONE;
 }
@@ -161,7 +186,7 @@ void loop_begin(loop_object *loop, operation *operation) {
   if (loop->operations) loop->operations->in_loop = &operation->next_of_loop;
   loop->operations = operation;
   loop->in_flight++;
-  if (loop->is_ticking || !is_running_here) return;
+  if (loop->is_ticking || !loop_is_running_here) return;
   if (loop->vain >= VAIN_LIMIT && ++loop->skipped < SKIP_LIMIT) {
     loop->spin_start = now_ns();
     return;
@@ -182,7 +207,7 @@ void loop_end(operation *operation) {
   loop->in_flight--;
 }
 
-bool loop_defers(loop_object *loop) { return is_running_here && ++loop->at_once >= MAX_AT_ONCE; }
+bool loop_defers(loop_object *loop) { return loop_is_running_here && ++loop->at_once >= MAX_AT_ONCE; }
 
 void loop_defer(loop_object *loop, PyObject *future, PyObject *value) {
   PyObject *pair = PyTuple_Pack(2, future, value);
@@ -205,133 +230,9 @@ void loop_wake_for_line(loop_object *loop, operation *operation) {
   Py_XDECREF(expire);
 }
 
-static PyObject *attribute_call(PyObject *object, PyObject *name) { return PyObject_CallMethodObjArgs(object, name, NULL); }
-
-static void forget(loop_object *loop) {
-  loop->is_closed = true;
-  for (operation *each = loop->operations, *next; each; each = next) {
-    next = each->next_of_loop;
-    if (each->state == IN_LINE) {
-      line_remove(each);
-      operation_free(each);
-    } else {
-      each->consumer = NOBODY;
-      if (each->state == IN_FLIGHT) cwm_cancel(each->engine->engine, each->request);
-    }
-  }
-  take(loop, true);
-}
-
-void loops_forget_closed(engine_object *engine) {
-  for (loop_object **at = &engine->loops; *at;) {
-    loop_object *loop = *at;
-    PyObject *answer = loop->is_closed ? Py_NewRef(Py_True) : attribute_call(loop->loop, name_is_closed);
-    bool is_closed = answer == Py_True;
-    Py_XDECREF(answer);
-    if (!answer) PyErr_Clear();
-    if (is_closed) forget(loop);
-    if (!is_closed || loop->in_flight) {
-      at = &loop->next;
-      continue;
-    }
-    *at = loop->next;
-    if (engine->last_loop == loop) engine->last_loop = NULL;
-    cwm_queue_free(loop->queue);
-    loop->queue = NULL;
-    Py_DECREF((PyObject *)loop);
-  }
-}
-
-static loop_object *loop_new(engine_object *engine, PyObject *event_loop) {
-  cwm_error error = CWM_INIT(cwm_error);
-  loop_object *loop = (loop_object *)((allocfunc)PyType_GetSlot(loop_type, Py_tp_alloc))(loop_type, 0);
-  if (!loop) return NULL;
-  loop->engine = engine;
-  loop->loop = Py_NewRef(event_loop);
-  loop->keywords = PyDict_New();
-  PyObject *readable = PyObject_GetAttrString((PyObject *)loop, "_readable"), *descriptor = NULL, *answer = NULL, *add = NULL;
-  loop->tick = PyObject_GetAttrString((PyObject *)loop, "_tick");
-  loop->call_soon = PyObject_GetAttr(event_loop, name_call_soon);
-  if (!loop->keywords || !readable || !loop->tick || !loop->call_soon) goto failed;
-  if (PyDict_SetItem(loop->keywords, name_loop, event_loop) < 0) goto failed;
-  loop->queue = cwm_queue_create(engine->engine, &error);
-  if (!loop->queue) {
-    raise_code(error.code, error.message, 0);
-    goto failed;
-  }
-  take(loop, true); /* from now on its descriptor tells */
-  descriptor = PyLong_FromLong(cwm_queue_descriptor(loop->queue));
-  if (!descriptor) goto failed;
-  if (is_running_here) {
-    answer = PyObject_CallMethodObjArgs(event_loop, name_add_reader, descriptor, readable, NULL);
-  } else if ((add = PyObject_GetAttr(event_loop, name_add_reader))) {
-    answer = PyObject_CallMethodObjArgs(event_loop, name_call_soon_threadsafe, add, descriptor, readable, NULL);
-  }
-  if (!answer) goto failed;
-  loop->next = engine->loops;
-  engine->loops = loop;
-  goto end;
-failed:
-  if (loop->queue) cwm_queue_free(loop->queue);
-  loop->queue = NULL;
-  Py_CLEAR(loop->tick);
-  Py_DECREF((PyObject *)loop);
-  loop = NULL;
-end:
-  Py_XDECREF(readable);
-  Py_XDECREF(descriptor);
-  Py_XDECREF(answer);
-  Py_XDECREF(add);
-  return loop;
-}
-
-loop_object *loop_of(engine_object *engine, PyObject *given) {
-  if (given == Py_None) given = NULL;
-  PyObject *running = PyObject_CallNoArgs(get_running_loop);
-  if (!running) {
-    if (!given) return NULL;
-    PyErr_Clear();
-  }
-  PyObject *wanted = given ? given : running;
-  is_running_here = wanted == running;
-  loop_object *found = engine->last_loop;
-  if (!found || found->loop != wanted || found->is_closed) {
-    loops_forget_closed(engine);
-    for (found = engine->loops; found && (found->loop != wanted || found->is_closed);) found = found->next;
-    if (!found) found = loop_new(engine, wanted);
-    engine->last_loop = found;
-  }
-  Py_XDECREF(running);
-  return found;
-}
-
-static void loop_dealloc(loop_object *self) {
-  PyTypeObject *type = Py_TYPE((PyObject *)self);
-  Py_XDECREF(self->loop);
-  Py_XDECREF(self->keywords);
-  Py_XDECREF(self->call_soon);
-  Py_XDECREF(self->tick);
-  Py_XDECREF(self->deferred);
-  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-  Py_DECREF(type);
-}
-
-static PyMethodDef loop_methods[] = {
+PyMethodDef loop_methods[] = {
     {"_tick", tick, METH_NOARGS, NULL},
     {"_readable", readable, METH_NOARGS, NULL},
     {"_expire", expire, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
-static PyType_Slot loop_slots[] = {{Py_tp_dealloc, loop_dealloc}, {Py_tp_methods, loop_methods}, {0, NULL}};
-static PyType_Spec loop_spec = {
-    "causeway._native.Loop", sizeof(loop_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, loop_slots};
-
-int loop_start(PyObject *module) {
-  (void)module;
-  PyObject *asyncio = PyImport_ImportModule("asyncio");
-  if (!asyncio) return -1;
-  get_running_loop = PyObject_GetAttrString(asyncio, "get_running_loop");
-  Py_DECREF(asyncio);
-  loop_type = (PyTypeObject *)PyType_FromSpec(&loop_spec);
-  return get_running_loop && loop_type ? 0 : -1;
-}

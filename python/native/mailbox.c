@@ -1,9 +1,6 @@
 /* Servers and clients: each is one domain in which receives match messages. Python's classes add what is not on the path of a message. */
 #include "native.h"
 
-#include <poll.h>
-#include <string.h>
-
 PyTypeObject *mailbox_type;
 
 static PyObject *mailbox_create(PyTypeObject *type, PyObject *args, PyObject *keywords) {
@@ -18,6 +15,7 @@ static PyObject *mailbox_create(PyTypeObject *type, PyObject *args, PyObject *ke
   if (!self) return NULL;
   self->engine = (engine_object *)Py_NewRef(engine);
   cwm_error error = CWM_INIT(cwm_error);
+  Py_BEGIN_ALLOW_THREADS;
   if (is_server) {
     self->server = cwm_server_create(of->engine, &error);
     self->accepts = self->server ? cwm_queue_create(of->engine, &error) : NULL;
@@ -29,14 +27,30 @@ static PyObject *mailbox_create(PyTypeObject *type, PyObject *args, PyObject *ke
   } else {
     self->client = cwm_client_create(of->engine, &error);
   }
+  Py_END_ALLOW_THREADS;
   if (self->client || self->accepts) return (PyObject *)self;
   Py_DECREF((PyObject *)self);
   return raise_code(error.code, error.message, 0);
 }
 
+/* A callback mostly knows its server. */
+static int mailbox_traverse(mailbox_object *self, visitproc visit, void *arg) {
+  Py_VISIT(Py_TYPE((PyObject *)self));
+  Py_VISIT(self->on_accept);
+  return 0;
+}
+
+static int mailbox_clear(mailbox_object *self) {
+  Py_CLEAR(self->on_accept);
+  return 0;
+}
+
 static void mailbox_dealloc(mailbox_object *self) {
   PyTypeObject *type = Py_TYPE((PyObject *)self);
+  PyObject_GC_UnTrack((PyObject *)self);
   notifier_forget(self);
+  line_strike(&self->receives);
+  line_strike(&self->flushes);
   if (self->connection) connection_release(self->connection);
   if (!is_forked) {
     if (self->server) cwm_server_free(self->server);
@@ -49,7 +63,7 @@ static void mailbox_dealloc(mailbox_object *self) {
   Py_DECREF(type);
 }
 
-static int need(mailbox_object *self, bool is_server) {
+int mailbox_need(mailbox_object *self, bool is_server) {
   if (!may_run()) return -1;
   if (is_server ? self->server != NULL : self->client != NULL) return 0;
   PyErr_SetString(PyExc_TypeError, is_server ? "only a server does that" : "only a client does that");
@@ -70,7 +84,10 @@ static int listen_options(PyObject *key, PyObject *tcp, cwm_listen_options *opti
 
 static int read_port(PyObject *value, uint16_t *port) {
   uint64_t number;
-  if (read_unsigned(value, "port", &number) < 0) return -1;
+  if (read_unsigned(value, "port", &number) < 0) {
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return -1;
+    number = UINT64_MAX;
+  }
   if (number > UINT16_MAX) {
     PyErr_SetString(PyExc_OverflowError, "a port is an integer from 0 to 65535");
     return -1;
@@ -85,7 +102,7 @@ static PyObject *mailbox_listen(PyObject *object, PyObject *const *args, Py_ssiz
   PyObject *v[3];
   uint16_t port = 0;
   cwm_listen_options options = CWM_INIT(cwm_listen_options);
-  if (read_arguments("listen", names, 0, args, count, kwnames, v) < 0 || need(self, true) < 0) return NULL;
+  if (read_arguments("listen", names, 0, args, count, kwnames, v) < 0 || mailbox_need(self, true) < 0) return NULL;
   const char *host = NULL;
   if (v[0] && v[0] != Py_None && !(host = PyUnicode_AsUTF8AndSize(v[0], NULL))) return NULL;
   if (v[1] && read_port(v[1], &port) < 0) return NULL;
@@ -105,7 +122,7 @@ static PyObject *mailbox_listen_address(PyObject *object, PyObject *const *args,
   PyObject *v[2];
   cwm_listen_options options = CWM_INIT(cwm_listen_options);
   char blob[16384];
-  if (read_arguments("listen_address", names, 0, args, count, kwnames, v) < 0 || need(self, true) < 0) return NULL;
+  if (read_arguments("listen_address", names, 0, args, count, kwnames, v) < 0 || mailbox_need(self, true) < 0) return NULL;
   if (listen_options(v[0], v[1], &options) < 0) return NULL;
   cwm_error error = CWM_INIT(cwm_error);
   int64_t length;
@@ -121,7 +138,7 @@ static PyObject *connect_with(PyObject *object, PyObject *const *args, Py_ssize_
   static const char *const names[] = {"host", "port", "address", "key", "timeout", "loop", "done", "failed", NULL};
   mailbox_object *self = (mailbox_object *)object;
   PyObject *v[8];
-  if (read_arguments("connect", names, 0, args, count, kwnames, v) < 0 || need(self, false) < 0) return NULL;
+  if (read_arguments("connect", names, 0, args, count, kwnames, v) < 0 || mailbox_need(self, false) < 0) return NULL;
   operation *operation = operation_new(CONNECT, self->engine, object);
   if (!operation) return NULL;
   operation->mailbox = self;
@@ -166,6 +183,7 @@ static PyObject *close_with(PyObject *object, PyObject *const *args, Py_ssize_t 
   operation *operation = operation_new(CLOSE, self->engine, object);
   if (!operation) return NULL;
   operation->mailbox = self;
+  operation->connection = self->connection;
   operation->timeout = timeout;
   self->is_closed = true;
   return start(operation, consumer, v[1], v[2], v[3]);
@@ -182,119 +200,24 @@ WITH(close_future, close_with, FUTURE)
 WITH(close_sync, close_with, CALLER)
 WITH(post_close, close_with, CALLBACK)
 
-/* A new list of endpoints, or NULL with an error. Empty while another thread waits for them: it gets what there is. */
-PyObject *mailbox_take_accepted(mailbox_object *self) {
-  PyObject *list = PyList_New(0);
-  cwm_completion completions[16];
-  size_t count;
-  while (list && !is_forked && !self->is_taking && (count = cwm_queue_take(self->accepts, completions, 16)))
-    for (size_t i = 0; i < count; i++) {
-      if (!completions[i].endpoint) continue;
-      PyObject *endpoint = list ? endpoint_new(self, completions[i].endpoint) : NULL;
-      if (!list) cwm_endpoint_release(completions[i].endpoint);
-      else if (!endpoint || PyList_Append(list, endpoint) < 0) Py_CLEAR(list);
-      Py_XDECREF(endpoint);
-    }
-  return list;
-}
-
-static PyObject *take_accepted(PyObject *object, PyObject *unused) {
-  (void)unused;
-  mailbox_object *self = (mailbox_object *)object;
-  return need(self, true) < 0 ? NULL : mailbox_take_accepted(self);
-}
-
-/* Blocks until somebody is accepted, at most so many seconds; returns as _take_accepted. Of several threads one waits at a time, and the
- * others come back for what it found. */
-static PyObject *wait_accepted(PyObject *object, PyObject *timeout) {
-  mailbox_object *self = (mailbox_object *)object;
-  uint64_t left;
-  if (need(self, true) < 0 || read_timeout(timeout, &left) < 0) return NULL;
-  enum { SLICE_NS = 50000000, TURN_MS = 1 };
-  uint64_t end = left == CWM_FOREVER ? left : now_ns() + left, now = 0;
-  do {
-    cwm_completion completion;
-    int64_t count;
-    cwm_error error = CWM_INIT(cwm_error);
-    if (self->is_taking) {
-      Py_BEGIN_ALLOW_THREADS;
-      poll(NULL, 0, TURN_MS);
-      Py_END_ALLOW_THREADS;
-      return PyErr_CheckSignals() < 0 ? NULL : PyList_New(0);
-    }
-    left = end == CWM_FOREVER || end - now > SLICE_NS ? SLICE_NS : end - now;
-    self->is_taking = true;
-    Py_BEGIN_ALLOW_THREADS;
-    count = cwm_queue_wait(self->accepts, &completion, 1, left, &error);
-    Py_END_ALLOW_THREADS;
-    self->is_taking = false;
-    if (count < 0) return raise_code((int32_t)count, error.message, 0);
-    if (count > 0 && completion.endpoint) {
-      PyObject *list = mailbox_take_accepted(self), *first = endpoint_new(self, completion.endpoint);
-      if (!list || !first || PyList_Insert(list, 0, first) < 0) Py_CLEAR(list);
-      Py_XDECREF(first);
-      return list;
-    }
-    if (PyErr_CheckSignals() < 0) return NULL;
-    now = now_ns();
-  } while (now < end && !self->is_closed);
-  return PyList_New(0);
-}
-
-static PyObject *on_accept(PyObject *object, PyObject *callback) {
-  mailbox_object *self = (mailbox_object *)object;
-  if (need(self, true) < 0) return NULL;
-  set_reference(&self->on_accept, Py_NewRef(callback));
-  if (notifier_watch(self) < 0) return NULL;
-  Py_RETURN_NONE;
-}
-
-static PyObject *mailbox_clients(mailbox_object *self, void *unused) {
-  (void)unused;
-  if (need(self, true) < 0) return NULL;
-  size_t room = 64, count;
-  for (;;) {
-    cwm_endpoint **found = PyMem_Malloc(room * sizeof *found);
-    if (!found) return PyErr_NoMemory();
-    count = cwm_server_clients(self->server, found, room);
-    size_t filled = count < room ? count : room;
-    PyObject *list = count <= room ? PyList_New(0) : NULL;
-    for (size_t i = 0; i < filled; i++) {
-      if (!list) {
-        cwm_endpoint_release(found[i]);
-        continue;
-      }
-      PyObject *endpoint = endpoint_new(self, found[i]);
-      if (!endpoint || PyList_Append(list, endpoint) < 0) Py_CLEAR(list);
-      Py_XDECREF(endpoint);
-    }
-    PyMem_Free(found);
-    if (count <= room) return list;
-    room = count + 64;
-  }
-}
-
 static PyObject *mailbox_port(mailbox_object *self, void *unused) {
   (void)unused;
-  return need(self, true) < 0 ? NULL : PyLong_FromLong(cwm_server_port(self->server));
+  return mailbox_need(self, true) < 0 ? NULL : PyLong_FromLong(cwm_server_port(self->server));
 }
 
 static PyObject *mailbox_endpoint(mailbox_object *self, void *unused) {
   (void)unused;
-  if (need(self, false) < 0) return NULL;
+  if (mailbox_need(self, false) < 0) return NULL;
   if (!self->connection) Py_RETURN_NONE;
   cwm_endpoint_retain(self->connection->endpoint);
   return endpoint_new(self, self->connection->endpoint);
 }
 
-static PyObject *mailbox_descriptor(mailbox_object *self, void *unused) {
-  (void)unused;
-  return need(self, true) < 0 ? NULL : PyLong_FromLong(cwm_queue_descriptor(self->accepts));
+static PyObject *mailbox_is_closed(mailbox_object *self, void *unused) {
+  return (void)unused, PyBool_FromLong(self->is_closed || self->engine->is_closed);
 }
-
-static PyObject *mailbox_is_closed(mailbox_object *self, void *unused) { return (void)unused, PyBool_FromLong(self->is_closed); }
 static PyObject *mailbox_is_connected(mailbox_object *self, void *unused) {
-  return (void)unused, PyBool_FromLong(self->connection != NULL && !self->is_closed);
+  return (void)unused, PyBool_FromLong(self->connection != NULL && !self->is_closed && !self->engine->is_closed);
 }
 static PyObject *mailbox_engine(mailbox_object *self, void *unused) { return (void)unused, Py_NewRef((PyObject *)self->engine); }
 
@@ -307,33 +230,33 @@ static PyMethodDef own_methods[] = {
     METHOD("_close", close_future, NULL),
     METHOD("_close_sync", close_sync, NULL),
     METHOD("_post_close", post_close, NULL),
-    {"_take_accepted", take_accepted, METH_NOARGS, NULL},
-    {"_wait_accepted", wait_accepted, METH_O, NULL},
-    {"on_accept", on_accept, METH_O, "Calls callback(endpoint) for each accepted endpoint, on the callbacks' thread, instead of accept()."},
     {NULL, NULL, 0, NULL},
 };
-static PyGetSetDef mailbox_attributes[] = {
-    {"is_closed", (getter)mailbox_is_closed, NULL, "Whether its close has begun.", NULL},
+static PyGetSetDef own_attributes[] = {
+    {"is_closed", (getter)mailbox_is_closed, NULL, "Whether its close has begun, or its engine's.", NULL},
     {"is_connected", (getter)mailbox_is_connected, NULL, "Whether a client has connected, and was not closed.", NULL},
     {"engine", (getter)mailbox_engine, NULL, "The engine it lives on.", NULL},
-    {"_clients", (getter)mailbox_clients, NULL, NULL, NULL},
     {"_port", (getter)mailbox_port, NULL, NULL, NULL},
     {"_endpoint", (getter)mailbox_endpoint, NULL, NULL, NULL},
-    {"_accepts_descriptor", (getter)mailbox_descriptor, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 int mailbox_start(PyObject *module) {
   static PyMethodDef methods[48];
+  static PyGetSetDef attributes[16];
   int count = 0;
+  for (PyGetSetDef *each = own_attributes; each->name; each++) attributes[count++] = *each;
+  for (PyGetSetDef *each = accept_attributes; each->name; each++) attributes[count++] = *each;
+  count = 0;
   for (PyMethodDef *each = own_methods; each->ml_name; each++) methods[count++] = *each;
+  for (PyMethodDef *each = accept_methods; each->ml_name; each++) methods[count++] = *each;
   for (PyMethodDef *each = receive_methods; each->ml_name; each++) methods[count++] = *each;
   for (PyMethodDef *each = send_methods; each->ml_name; each++) methods[count++] = *each;
   PyType_Slot slots[] = {
       {Py_tp_new, mailbox_create},       {Py_tp_dealloc, mailbox_dealloc}, {Py_tp_methods, methods},
-      {Py_tp_getset, mailbox_attributes}, {Py_tp_doc, "What a server and a client have in common."}, {0, NULL},
+      {Py_tp_getset, attributes}, {Py_tp_traverse, mailbox_traverse}, {Py_tp_clear, mailbox_clear}, {Py_tp_doc, "What a server and a client have in common."}, {0, NULL},
   };
-  PyType_Spec spec = {"causeway._native.Mailbox", sizeof(mailbox_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+  PyType_Spec spec = {"causeway._native.Mailbox", sizeof(mailbox_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   mailbox_type = (PyTypeObject *)PyType_FromSpec(&spec);
   return mailbox_type ? PyModule_AddObjectRef(module, "Mailbox", (PyObject *)mailbox_type) : -1;
 }

@@ -58,8 +58,13 @@ bool may_run(void) {
   return !is_forked;
 }
 
+/* The first call of the package in an interpreter. What this module keeps belongs to one, and to its event loops. */
 static PyObject *set_errors(PyObject *module, PyObject *classes) {
   (void)module;
+  if (PyInterpreterState_GetID(PyInterpreterState_Get()) != 0) {
+    PyErr_SetString(PyExc_ImportError, "causeway works in the main interpreter only, not in subinterpreters");
+    return NULL;
+  }
   set_reference(&error_classes, Py_NewRef(classes));
   Py_RETURN_NONE;
 }

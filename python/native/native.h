@@ -2,8 +2,9 @@
  *
  * What is where: module.c (the module, errors, fork), values.c (arguments, time), held.c (buffers held for an operation), operation.c
  * (what an operation is, how it starts and ends), line.c (operations beyond the in-flight limit, in order), future.c (asyncio futures
- * that cancel their operation), loop.c (completions for an event loop), notifier.c (callbacks), wait.c (calls that block), engine.c,
- * mailbox.c (servers and clients), endpoint.c, message.c, calls.c (what the last three have in common).
+ * that cancel their operation), loop.c (completions for an event loop), loops.c (which there are), notifier.c (callbacks), wait.c (calls
+ * that block), engine.c, mailbox.c (servers and clients), accept.c (whom servers accept), endpoint.c, message.c, calls.c (what servers,
+ * clients and endpoints have in common).
  *
  * Three rules. Everything here runs with the GIL, and what may take time gives it up. The engine's thread never comes here: completions
  * wait in queues. An operation holds its buffers until the library has told that they are free.
@@ -94,7 +95,8 @@ typedef struct line {
 } line;
 
 struct operation {
-  operation *next;                     /* free list, or line */
+  operation *next, *previous;          /* free list, or line */
+  size_t expires_at;                   /* its place among the deadlines of those that wait in lines, from 1 */
   operation *next_of_loop, **in_loop;  /* the loop's list */
   uint8_t kind, consumer, state;
   bool is_cancelling;
@@ -127,6 +129,10 @@ struct operation {
 
 operation *operation_new(enum kind kind, engine_object *engine, PyObject *owner);
 void operation_free(operation *operation);
+/* Keeps an end that is told later, and its words. */
+void operation_keep_end(operation *operation, const cwm_completion *end, const char *message);
+/* Tells the end that was kept. */
+void operation_tell_kept(operation *operation);
 /* Gives it to the library. As the ABI's calls: CWM_OK with `now`, CWM_PENDING or a code. */
 int32_t operation_submit(operation *operation, cwm_completion *now, cwm_error *error);
 /* Tells its end to whom it is for, and frees it when nothing of it is in use. */
@@ -139,17 +145,24 @@ PyObject *operation_value(operation *operation, const cwm_completion *completion
 PyObject *operation_error(operation *operation, int32_t code, const char *message, uint64_t length);
 /* Starts it for its consumer. Takes the operation over. Returns a future, a value, an operation handle or NULL with an error. */
 PyObject *start(operation *operation, enum consumer consumer, PyObject *loop, PyObject *done, PyObject *failed);
+/* Asks the library for the end of one that is in flight. False: it has ended. */
+bool operation_ask_for_end(operation *operation);
 /* Asks for its end. Returns false when it has ended already and only its completion is under way. */
 bool operation_cancel(operation *operation);
 
 /* -- line.c */
 
 #define LINE_LIMIT (1u << 20)
-bool line_is_empty(const line *line);
+/* Whether others come first, which wait. */
+bool line_holds(operation *operation);
 line *operation_line(operation *operation);
 /* Waits for room. 0, or -1 with QueueFullError. */
 int line_append(operation *operation);
 void line_remove(operation *operation);
+/* What comes of one whose time is over in line: a close is forced, the rest CWM_TIMED_OUT. As operation_submit. */
+int32_t line_overdue(operation *operation, cwm_completion *now, cwm_error *error);
+/* The end of an empty line, which those that wait may still be looked for in. */
+void line_strike(line *line);
 /* Tries those that wait, after completions made room. */
 void lines_retry(engine_object *engine);
 /* Ends those whose time is over; returns the next deadline. */
@@ -164,7 +177,7 @@ void future_set(PyObject *future, PyObject *value);
 void future_fail(PyObject *future, PyObject *error);
 void future_cancel(PyObject *future);
 
-/* -- loop.c */
+/* -- loop.c, loops.c */
 
 struct loop_object {
   PyObject_HEAD
@@ -178,6 +191,7 @@ struct loop_object {
   operation *operations; /* all that are in flight for it */
   size_t in_flight;
   PyObject *deferred;    /* list of (future, value): done, but the loop shall turn first */
+  operation *later, *later_last; /* ended, to be told by the loop's thread */
   unsigned at_once;      /* operations that were done at once since the loop last turned */
   bool is_ticking, is_closed;
   bool is_taking; /* a tick or an await takes from the queue without the GIL: nobody else may */
@@ -193,14 +207,25 @@ loop_object *loop_of(engine_object *engine, PyObject *loop);
 void loop_begin(loop_object *loop, operation *operation);
 void loop_end(operation *operation);
 void loop_take(loop_object *loop);
+/* The same, until nothing is there and the descriptor tells of more. */
+void loop_drain(loop_object *loop);
+extern PyMethodDef loop_methods[];
+/* Whether the last loop asked for is the one that runs in this thread: others are only woken through their descriptor. */
+extern _Thread_local bool loop_is_running_here;
 /* Somebody awaits `*place`, which becomes NULL at its end: looks for that for a moment, so that the loop need not turn. */
 void loop_look(loop_object *loop, operation **place);
 /* Whether the loop shall turn before it hears of one more end. */
 bool loop_defers(loop_object *loop);
 void loop_defer(loop_object *loop, PyObject *future, PyObject *value);
 void loop_wake_for_line(loop_object *loop, operation *operation);
+/* Whether this is the thread that runs it. */
+bool loop_is_here(const loop_object *loop);
+/* Tells an end that another thread found, from the loop's own. `message` may be NULL. */
+void loop_later(operation *operation, const cwm_completion *end, const char *message);
 /* Ends what closed loops left behind. */
 void loops_forget_closed(engine_object *engine);
+/* Its engine forgets it. */
+void loop_release(loop_object *loop);
 
 /* -- notifier.c */
 
@@ -233,6 +258,9 @@ struct engine_object {
   loop_object *last_loop;
   line *waiting;
   size_t in_lines;
+  bool is_retrying, retries_again;
+  operation **expiring; /* those in lines that have a deadline */
+  size_t expiring_count, expiring_room;
   cwm_queue *waits[WAIT_QUEUES];
   int wait_count;
   cwm_queue *callbacks;
@@ -246,7 +274,7 @@ extern engine_object *engines;
 int engine_start(PyObject *module);
 extern PyTypeObject *engine_type;
 
-/* -- mailbox.c, endpoint.c, message.c */
+/* -- mailbox.c, accept.c, endpoint.c, message.c */
 
 struct mailbox_object {
   PyObject_HEAD
@@ -254,7 +282,7 @@ struct mailbox_object {
   cwm_server *server;
   cwm_client *client;
   connection *connection; /* a client's connection */
-  line receives;
+  line receives, flushes;
   cwm_queue *accepts;
   PyObject *on_accept;
   mailbox_object *next_watched;
@@ -263,7 +291,11 @@ struct mailbox_object {
 };
 extern PyTypeObject *mailbox_type, *endpoint_type;
 int mailbox_start(PyObject *module);
+/* 0, or -1 with an error when it is none that does what is asked. */
+int mailbox_need(mailbox_object *mailbox, bool is_server);
 PyObject *mailbox_take_accepted(mailbox_object *server);
+extern PyMethodDef accept_methods[];
+extern PyGetSetDef accept_attributes[];
 
 /* A connection, shared by all objects that show it. */
 struct connection {

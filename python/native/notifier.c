@@ -25,10 +25,13 @@ cwm_queue *notifier_queue(engine_object *engine) {
     if (engine->epoll < 0 || engine->bell < 0 || watch(engine, engine->bell) < 0 || watch(engine, cwm_queue_descriptor(engine->callbacks)) < 0)
       return PyErr_SetFromErrno(PyExc_OSError), NULL;
   }
+  engine->has_notifier = true; /* first: to start it lets other threads run, and there is one */
   PyObject *answer = PyObject_CallMethod((PyObject *)engine, "_start_notifier", NULL);
-  if (!answer) return NULL;
+  if (!answer) {
+    engine->has_notifier = false;
+    return NULL;
+  }
   Py_DECREF(answer);
-  engine->has_notifier = true;
   return engine->callbacks;
 }
 
@@ -39,10 +42,7 @@ void notifier_wake(engine_object *engine) {
 
 void notifier_later(operation *operation, const cwm_completion *end, const char *message) {
   engine_object *engine = operation->engine;
-  operation->end = *end;
-  operation->state = ENDED;
-  if (message && message[0]) set_reference(&operation->words, PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace"));
-  operation->next = NULL;
+  operation_keep_end(operation, end, message);
   if (engine->later_last) engine->later_last->next = operation;
   else engine->later = operation;
   engine->later_last = operation;
@@ -81,10 +81,7 @@ static void tell_later(engine_object *engine) {
   while (first) {
     operation *operation = first;
     first = operation->next;
-    PyObject *story = operation->words ? Py_NewRef(operation->words) : NULL;
-    cwm_completion end = operation->end;
-    operation_end(operation, &end, story ? PyUnicode_AsUTF8AndSize(story, NULL) : NULL);
-    Py_XDECREF(story);
+    operation_tell_kept(operation);
   }
 }
 
@@ -112,6 +109,14 @@ static int sleep_for(uint64_t deadline) {
   if (deadline == CWM_FOREVER) return -1;
   uint64_t now = now_ns();
   return deadline <= now ? 0 : (int)((deadline - now) / 1000000 + 1);
+}
+
+/* What the engine's close ended is told; at the interpreter's end nothing is. */
+static void tell_the_rest(engine_object *engine, cwm_completion *completions) {
+  for (size_t count; engine->is_closed && !is_forked && ((count = cwm_queue_take(engine->callbacks, completions, BATCH)) || engine->later);) {
+    if (count) operations_end(completions, count);
+    tell_later(engine);
+  }
 }
 
 /* The thread. Ends when the engine or the interpreter does. */
@@ -147,6 +152,7 @@ PyObject *notifier_run(engine_object *engine) {
     if (read(engine->bell, &rings, sizeof rings) < 0 && errno != EAGAIN) break;
     if (ready > 0 && engine->watched) tell_accepted(engine);
   }
+  tell_the_rest(engine, completions);
   Py_RETURN_NONE;
 }
 

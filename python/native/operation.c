@@ -199,6 +199,20 @@ void operation_end(operation *operation, const cwm_completion *completion, const
   else operation_free(operation);
 }
 
+void operation_keep_end(operation *operation, const cwm_completion *end, const char *message) {
+  operation->end = *end;
+  operation->state = ENDED;
+  operation->next = NULL;
+  if (message && message[0]) set_reference(&operation->words, PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace"));
+}
+
+void operation_tell_kept(operation *operation) {
+  PyObject *story = operation->words ? Py_NewRef(operation->words) : NULL;
+  cwm_completion end = operation->end;
+  operation_end(operation, &end, story ? PyUnicode_AsUTF8AndSize(story, NULL) : NULL);
+  Py_XDECREF(story);
+}
+
 void operations_end(const cwm_completion *completions, size_t count) {
   engine_object *engine = NULL;
   for (size_t i = 0; i < count; i++) {
@@ -271,8 +285,7 @@ PyObject *start(operation *operation, enum consumer consumer, PyObject *loop, Py
   now.code = CWM_OK, now.flags = 0, now.length = 0, now.data = NULL;
   error.size = sizeof error;
   error.message[0] = 0;
-  line *line = operation_line(operation);
-  int32_t code = line && !line_is_empty(line) ? CWM_WOULD_BLOCK : operation_submit(operation, &now, &error);
+  int32_t code = line_holds(operation) ? CWM_WOULD_BLOCK : operation_submit(operation, &now, &error);
   if (consumer == CALLER) return wait_for(operation, code, &now, &error);
   return started(operation, code, &now, &error, future);
 refused:
@@ -280,19 +293,32 @@ refused:
   return NULL;
 }
 
+bool operation_ask_for_end(operation *operation) {
+  engine_object *engine = operation->engine; /* its close ends all, and frees the library's engine */
+  return !engine->is_closed && cwm_cancel(engine->engine, operation->request) == CWM_OK;
+}
+
 bool operation_cancel(operation *operation) {
   if (operation->state == IN_LINE) {
     cwm_completion end = {.size = sizeof end, .code = CWM_CANCELLED};
     line_remove(operation);
     operation->is_cancelling = true;
-    operation_end(operation, &end, NULL);
+    if (operation->kind == CLOSE) { /* it closes all the same */
+      cwm_error error = CWM_INIT(cwm_error);
+      if (line_overdue(operation, &end, &error) == CWM_PENDING) {
+        operation->state = IN_FLIGHT;
+        return true;
+      }
+    }
+    if (operation->consumer == CALLBACK) notifier_later(operation, &end, NULL);
+    else operation_end(operation, &end, NULL);
     return true;
   }
   if (operation->state != IN_FLIGHT || is_forked) return false;
   if (operation->is_cancelling) return true;
   operation->is_cancelling = true;
   loop_object *loop = operation->loop;
-  if (cwm_cancel(operation->engine->engine, operation->request) != CWM_OK) {
+  if (!operation_ask_for_end(operation)) {
     operation->is_cancelling = false;
     return false;
   }

@@ -43,11 +43,10 @@ static int32_t wait_for_room(operation *operation, cwm_completion *now, cwm_erro
     if (operation->engine->waiting) lines_retry(operation->engine);
     if (deadline != CWM_FOREVER) {
       uint64_t time = now_ns();
-      if (time >= deadline) return CWM_TIMED_OUT;
+      if (time >= deadline) return line_overdue(operation, now, error);
       operation->timeout = deadline - time;
     }
-    line *line = operation_line(operation);
-    if (line && !line_is_empty(line)) continue;
+    if (line_holds(operation)) continue;
     int32_t code = operation_submit(operation, now, error);
     if (code != CWM_WOULD_BLOCK) return code;
   }
@@ -67,7 +66,7 @@ PyObject *wait_for(operation *operation, int32_t code, cwm_completion *now, cwm_
         PyObject *type, *error, *traceback;
         PyErr_Fetch(&type, &error, &traceback);
         operation->is_cancelling = true;
-        cwm_cancel(engine->engine, operation->request);
+        operation_ask_for_end(operation);
         if (wait_some(queue, FAREWELL_NS) < 0) PyErr_Clear();
         PyErr_Restore(type, error, traceback);
         break;

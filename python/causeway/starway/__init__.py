@@ -1,7 +1,8 @@
 """The surface of Starway 0.6.0 on causeway: `import causeway.starway as starway`.
 
 The same classes, functions and callbacks, with causeway's behaviour beneath: buffers are held until their operation ends, errors are
-typed (subclasses of causeway.Error), futures may be cancelled, nothing prints. What differs from Starway on purpose is in docs/messaging.md.
+typed (subclasses of causeway.Error), futures may be cancelled, nothing prints. What differs from Starway on purpose is in
+docs/messaging-python.md.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ def _bytes(buffer: Any, *, to_send: bool) -> Any:
         return buffer
     if not to_send:
         raise TypeError(f"a message is received into uint8, not {kind}")
+    if not hasattr(buffer, "astype"):
+        raise TypeError(f"only NumPy's arrays are converted: make it uint8, not {kind}")
     return buffer.astype("uint8")
 
 
