@@ -2,7 +2,7 @@
  *
  * While operations are in flight the loop is asked to come back at once (call_soon) and each time looks for completions itself, driving
  * the engine without the GIL for some microseconds: a loop that sleeps is woken 50 us late or more. After SPIN_NS without any, the queue's
- * descriptor wakes it. A loop whose spins are in vain gives them up for a while, and one that has a single core never spins.
+ * descriptor wakes it. A loop whose spins are in vain gives them up for a while, a longer one where it has a single core.
  *
  * An `await` looks in the same way before it suspends its task, as a turn of the loop costs several microseconds; not for longer than
  * TURN_NS, nor more than MAX_AT_ONCE times, after the loop's last turn: others want theirs.
@@ -12,12 +12,15 @@
 #include <sched.h>
 
 enum { BATCH = 64, SPIN_NS = 250000, SLICE_NS = 10000, NEAR_NS = 400000, ABSENCE_NS = 500000, MAX_AT_ONCE = 64 };
-enum { VAIN_LIMIT = 4, SKIP_LIMIT = 16, TURN_NS = 100000 };
+/* Of so many operations one spins after spins in vain: more where spinning takes the only core from whoever has the answer. */
+enum { VAIN_LIMIT = 4, SKIP_LIMIT = 16, SKIP_LIMIT_ON_ONE_CORE = 128, TURN_NS = 100000 };
 
-static bool has_cores(void) {
+static bool has_one_core(void) {
   cpu_set_t cores;
-  return sched_getaffinity(0, sizeof cores, &cores) != 0 || CPU_COUNT(&cores) > 1;
+  return sched_getaffinity(0, sizeof cores, &cores) == 0 && CPU_COUNT(&cores) == 1;
 }
+
+static unsigned skip_limit(void) { return has_one_core() ? SKIP_LIMIT_ON_ONE_CORE : SKIP_LIMIT; }
 
 static void report(void) {
   if (PyErr_Occurred()) PyErr_WriteUnraisable(NULL);
@@ -108,10 +111,10 @@ static uint64_t turned(loop_object *loop) {
 
 void loop_look(loop_object *loop, operation **place) {
   if (is_forked || loop->is_closed || loop->is_taking || loop->vain >= VAIN_LIMIT || loop->at_once >= MAX_AT_ONCE) return;
-  if ((*place)->state != IN_FLIGHT || loop->thread != PyThread_get_thread_ident() || !has_cores()) return;
+  if ((*place)->state != IN_FLIGHT || loop->thread != PyThread_get_thread_ident()) return;
   uint64_t began = now_ns(), now = began;
   if (began - loop->turned_at > TURN_NS) return;
-  if (loop->vain_looks >= VAIN_LIMIT && ++loop->vain_looks % SKIP_LIMIT) return;
+  if (loop->vain_looks >= VAIN_LIMIT && ++loop->vain_looks % skip_limit()) return;
   cwm_completion completions[BATCH];
   Py_INCREF((PyObject *)loop);
   do {
@@ -167,7 +170,8 @@ static PyObject *readable(PyObject *self, PyObject *unused) {
   (void)unused;
   loop_object *loop = (loop_object *)self;
   if (is_forked) Py_RETURN_NONE;
-  if (turned(loop) - loop->spin_start < NEAR_NS && loop->vain) loop->vain--;
+  /* A little more patience would have done, unless whoever answers waited for this very core. */
+  if (turned(loop) - loop->spin_start < NEAR_NS && loop->vain && !has_one_core()) loop->vain--;
   if (loop->later) tell_later(loop);
   take(loop, true);
   Py_RETURN_NONE;
@@ -187,15 +191,10 @@ void loop_begin(loop_object *loop, operation *operation) {
   loop->operations = operation;
   loop->in_flight++;
   if (loop->is_ticking || !loop_is_running_here) return;
-  if (loop->vain >= VAIN_LIMIT && ++loop->skipped < SKIP_LIMIT) {
-    loop->spin_start = now_ns();
-    return;
-  }
+  loop->spin_start = now_ns();
+  if (loop->vain >= VAIN_LIMIT && ++loop->skipped < skip_limit()) return;
   loop->skipped = 0;
-  if (has_cores()) {
-    loop->spin_start = now_ns();
-    tick_soon(loop);
-  }
+  tick_soon(loop);
 }
 
 void loop_end(operation *operation) {
