@@ -20,7 +20,7 @@ public struct Connector {
   /// Resolves `host` (a name or a literal) and connects, all before `deadline`.
   @discardableResult
   public func connect(to host: String, port: UInt16, deadline: Instant, _ completion: @escaping Completion) -> PendingConnection {
-    let target = host.utf8.contains(0x3A) && host.utf8.first != 0x5B ? "[\(host)]:\(port)" : "\(host):\(port)"
+    let target = SocketAddress.text(host: host, port: port)
     let pending = PendingConnection(self, target, deadline, completion)
     if let known = Resolver.addressesWithoutQuery(host, port: port) { pending.start(known) } else { pending.resolve(host, port) }
     return pending

@@ -92,6 +92,11 @@ public struct SocketAddress: Hashable, Sendable {
     self.init(literal: host, port: port)
   }
 
+  /// A name or an address with a port: "host:80", "1.2.3.4:80", "[::1]:80".
+  public static func text(host: String, port: UInt16) -> String {
+    host.utf8.contains(0x3A) && host.utf8.first != 0x5B ? "[\(host)]:\(port)" : "\(host):\(port)"
+  }
+
   /// The address without port and brackets: an IPv4-mapped one as IPv4, IPv6 as in RFC 5952; a unix socket's path.
   public var host: String {
     if let path { return path }

@@ -122,7 +122,7 @@ final class ClientCore: LinkOwner, Closable, @unchecked Sendable {
     connector.attemptDelay = .milliseconds(250)
     switch target {
     case .host(let host, let port):
-      let subject = host.utf8.contains(0x3A) ? "[\(host)]:\(port)" : "\(host):\(port)"
+      let subject = SocketAddress.text(host: host, port: port)
       pending = connector.connect(to: host, port: port, deadline: deadline) { [unowned self] in connected($0, subject, .none, deadline) }
     case .blob(let bytes):
       let blob: AddressBlob

@@ -21,7 +21,7 @@ public final class Server: MessageReceiver, @unchecked Sendable {
   /// - Parameter key: What clients must know.
   @discardableResult
   public func listen(on host: String, port: UInt16 = 0, key: MessagingKey? = nil) async throws(MessagingError) -> UInt16 {
-    try engine.checkFork("listen on \(host):\(port)")
+    try engine.checkFork("listen on \(SocketAddress.text(host: host, port: port))")
     let (core, engine) = (core, engine)
     let result: Result<UInt16, MessagingError> = await withCheckedContinuation { continuation in
       engine.onThread { core.listen(host, port, key) { continuation.resume(returning: $0) } }
@@ -115,7 +115,7 @@ final class ServerCore: LinkOwner, Closable, @unchecked Sendable {
   func listen(
     _ host: String, _ port: UInt16, _ key: MessagingKey?, _ completion: @escaping @Sendable (Result<UInt16, MessagingError>) -> Void
   ) {
-    let subject = "listen on \(host):\(port)"
+    let subject = "listen on \(SocketAddress.text(host: host, port: port))"
     if hasEnded || driver.isShutDown { return completion(.failure(Completion(.closed).error(subject))) }
     let pending = PendingListen(completion)
     listening.append(pending)

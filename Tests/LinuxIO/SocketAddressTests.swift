@@ -49,6 +49,11 @@ import Testing
     #expect((0..<16).map { bytes[$0] } == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 1, 2, 3, 4])
   }
 
+  @Test(
+    "a host with its port reads back, in brackets where it has colons",
+    arguments: [("a.example", "a.example:80"), ("1.2.3.4", "1.2.3.4:80"), ("::1", "[::1]:80"), ("[::1]", "[::1]:80")])
+  func withPort(_ host: String, _ expected: String) { #expect(SocketAddress.text(host: host, port: 80) == expected) }
+
   @Test("a unix path is at most 107 bytes, not empty, without NUL")
   func unix() {
     #expect(SocketAddress("unix:/run/x")?.path == "/run/x")
