@@ -255,8 +255,10 @@ protocol Closable: AnyObject {
 }
 
 extension Engine {
-  /// Ends `core` on the engine's thread, and then calls `completion` there.
+  /// Ends `core` on the engine's thread, and then calls `completion` there. In a forked child, which has no such thread and perhaps a lock
+  /// that this thread held, nothing: there objects are only let go.
   func end(_ core: some Closable & Sendable, _ completion: (@Sendable () -> Void)? = nil) {
+    if isForked { return }
     onThread {
       core.closeNow()
       completion?()
