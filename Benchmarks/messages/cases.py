@@ -22,7 +22,12 @@ class Case:
     raw_count: int = 0
     python_count: int = 0
     window: int = 64
-    one_core: bool = False
+    #: to which the serving side and the other one are bound
+    cores: tuple[int, int] | None = None
+
+    @property
+    def one_core(self) -> bool:
+        return self.cores is not None and self.cores[0] == self.cores[1]
 
     @property
     def figure(self) -> str:
@@ -76,7 +81,9 @@ def cases(quick: bool) -> dict[str, Case]:
             Case(f"pingpong-{name}", f"1 B round trip, {where}", "ping", tls, trips, 1, some(300e3 if fast else 40e3),
                  some(300e3 if fast else 30e3), some(30e3)),
             Case(f"one-core-{name}", f"1 B round trip, {where}, all on one core", "ping", tls, [*everybody, "asyncio", "sync"], 1,
-                 some(6e3), some(60), some(6e3), one_core=True),
+                 some(6e3), some(60), some(6e3), cores=(0, 0)),
+            Case(f"own-core-{name}", f"1 B round trip, {where}, each bound to a core", "ping", tls, [*everybody, "asyncio", "sync"], 1,
+                 some(300e3 if fast else 40e3), some(300e3 if fast else 30e3), some(30e3), cores=(0, 1)),
             Case(f"stream-{name}", f"1 KiB stream, {where}", "stream", tls, streams, KIB, some(2e6 if fast else 200e3),
                  some(2e6 if fast else 200e3), some(320e3 if fast else 100e3)),
             Case(f"4m-{name}", f"4 MiB one way, {where}", "stream", tls, large, 4 * MIB, some(1200 if fast else 400),

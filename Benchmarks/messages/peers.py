@@ -24,11 +24,12 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def pair(start, serve: list, run: list, announced: str, environment=None, one_core=False) -> tuple[Child, Child]:
+def pair(start, serve: list, run: list, announced: str, environment=None, cores=None) -> tuple[Child, Child]:
     """The serving side, which says its port, and the other one."""
-    server = start(serve, environment=environment, one_core=one_core)
+    serving, running = cores or (None, None)
+    server = start(serve, environment=environment, core=serving)
     port = server.line(announced).group(1)
-    return server, start([*run, f"port={port}"], environment=environment, one_core=one_core)
+    return server, start([*run, f"port={port}"], environment=environment, core=running)
 
 
 class Raw:
@@ -112,7 +113,7 @@ class Swift:
 
     def once(self, serve, run, values, case, pattern, keys) -> dict:
         with children() as start:
-            _, client = pair(start, [self.program, serve, *values], [self.program, run, *values], r"^(\d+)$", one_core=case.one_core)
+            _, client = pair(start, [self.program, serve, *values], [self.program, run, *values], r"^(\d+)$", cores=case.cores)
             found = client.line(pattern)
             return {key: float(found.group(index + 1)) for index, key in enumerate(keys)}
 
@@ -182,7 +183,7 @@ class Python:
             return json.loads(client.line(r"^RESULT (.*)").group(1))
 
     def pair(self, start, case):
-        return pair(start, self.words("serve", case), self.words("run", case), r"^PORT (\d+)", self.environment, case.one_core)
+        return pair(start, self.words("serve", case), self.words("run", case), r"^PORT (\d+)", self.environment, case.cores)
 
     def idle(self, start, case):
         server, client = self.pair(start, case)

@@ -19,9 +19,9 @@ class Failed(Exception):
 class Child:
     """A process whose standard output is read line by line; ended with its session."""
 
-    def __init__(self, words, environment=None, one_core=False, core=None):
-        if one_core or core is not None:
-            words = ["taskset", "-c", str(core or 0), *words]
+    def __init__(self, words, environment=None, core=None):
+        if core is not None:
+            words = ["taskset", "-c", str(core), *words]
         self.errors = tempfile.TemporaryFile()
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("UCX_", "CAUSEWAY_", "STARWAY_"))}
         kept = {key: value for key, value in os.environ.items() if key == "CAUSEWAY_UCX"}
