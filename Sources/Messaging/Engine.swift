@@ -45,6 +45,9 @@ public final class Engine: TaskExecutor, @unchecked Sendable {  // the thread ha
   private let operationCount = Atomic<UInt64>(0)
 
   public init(_ options: Options = Options()) throws(MessagingError) {
+    if case .busy(let core?) = options.progress, cucx_may_use_core(Int32(clamping: core)) == 0 {
+      throw MessagingError(.invalidArgument, "engine", cause: "core \(core) is none that this process may use")
+    }
     self.options = options
     library = try UCXLibrary.load(options.source, wheelFolders: options.wheelFolders)
     forkDepth = cucx_fork_depth()

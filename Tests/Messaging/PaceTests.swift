@@ -65,6 +65,12 @@ struct PaceTests {
     #expect(scene.pace.budget == Self.most)
   }
 
+  @Test("a core that isn't there is refused", arguments: [-1, 4095, 1 << 40])
+  func noCore(_ core: Int) {
+    let error = #expect(throws: MessagingError.self) { try Pair.engine { $0.progress = .busy(core: core) } }
+    #expect(error?.code == .invalidArgument && error?.description.contains("core \(core)") == true)
+  }
+
   @Test("modes that never sleep, or never spin, stay as they are", arguments: [ProgressMode.blocking, .manual, .busy(core: nil)])
   func fixed(_ mode: ProgressMode) {
     let pace = Pace(mode)

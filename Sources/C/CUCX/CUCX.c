@@ -44,6 +44,14 @@ int cucx_bind_to_core(int core) {
   return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : -errno;
 }
 
+int cucx_may_use_core(int core) {
+  cpu_set_t before;
+  if (sched_getaffinity(0, sizeof before, &before) != 0) return 0;
+  int bound = cucx_bind_to_core(core) == 0;
+  sched_setaffinity(0, sizeof before, &before);
+  return bound;
+}
+
 static atomic_uint fork_depth;
 static void count_fork(void) { atomic_fetch_add(&fork_depth, 1); }
 static void watch_forks(void) { pthread_atfork(NULL, NULL, count_fork); }

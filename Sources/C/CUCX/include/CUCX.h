@@ -103,6 +103,8 @@ int cucx_core_count(void);
 void cucx_wait_readable(int descriptor, int milliseconds);
 /* Binds the calling thread to one core. 0 or -errno. */
 int cucx_bind_to_core(int core);
+/* Whether a thread may be bound to it. */
+int cucx_may_use_core(int core);
 /* How often the process has been forked below the one that asked first; watches from the first call on. */
 uint32_t cucx_fork_depth(void);
 
