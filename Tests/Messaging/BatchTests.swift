@@ -18,15 +18,38 @@ struct BatchTests {
     try await pair.close()
   }
 
-  @Test("of a batch that is more than there may be in flight the rest says wouldBlock", arguments: [true, false])
-  func tooMany(_ onEngine: Bool) async throws {
+  @Test(
+    "of a batch that is more than there may be in flight the rest waits, and keeps its order", arguments: [true, false], [100, 20_000])
+  func tooMany(_ onEngine: Bool, _ size: Int) async throws {
     let pair = try await Pair.connected { $0.inFlightLimit = 10 }
-    let receives = (0..<30).map { ReceiveRequest(into: MessageBuffer(count: 1), tag: CausewayMessaging.Tag(UInt64($0))) }
-    let ends = await Task(executorPreference: onEngine ? pair.server.engine : nil) {
-      await pair.server.receiveMany(receives, timeout: .milliseconds(500))
-    }.value
-    #expect(ends.map(\.code) == [MessagingError.Code](repeating: .deadlineExceeded, count: 10) + .init(repeating: .wouldBlock, count: 20))
+    let sends = (0..<200).map { SendRequest(MessageBuffer(pattern(size, $0)), tag: 1) }
+    let receives = (0..<200).map { _ in ReceiveRequest(into: MessageBuffer(count: size), tag: 1) }
+    let received = Task(executorPreference: onEngine ? pair.server.engine : nil) { await pair.server.receiveMany(receives) }
+    let sent = Task(executorPreference: onEngine ? pair.client.engine : nil) { await pair.client.sendMany(sends) }
+    #expect(await sent.value.allSatisfy(\.isDone))
+    #expect(await received.value.allSatisfy(\.isDone))
+    for index in 0..<200 { #expect(receives[index].buffer.array() == pattern(size, index), "\(index)") }
     try await pair.close()
+  }
+
+  @Test("what waits of a batch ends with its deadline, its cancellation and its engine", arguments: [true, false])
+  func restEnds(_ onEngine: Bool) async throws {
+    let pair = try await Pair.connected { $0.inFlightLimit = 10 }
+    let engine = pair.server.engine
+    let receives = (0..<30).map { ReceiveRequest(into: MessageBuffer(count: 1), tag: CausewayMessaging.Tag(UInt64($0))) }
+    func start(_ timeout: Duration? = nil) -> Task<[MessagingError.Code?], Never> {
+      Task(executorPreference: onEngine ? engine : nil) { await pair.server.receiveMany(receives, timeout: timeout).map(\.code) }
+    }
+    #expect(await start(.milliseconds(20)).value == .init(repeating: .deadlineExceeded, count: 30))
+    let cancelled = start()
+    while try engine.inFlight() < 10 { await Task.yield() }
+    cancelled.cancel()
+    #expect(await cancelled.value == .init(repeating: .cancelled, count: 30))
+    let closed = start()
+    while try engine.inFlight() < 10 { await Task.yield() }
+    engine.shutdown()
+    #expect(await closed.value == .init(repeating: .closed, count: 30))
+    pair.client.engine.shutdown()
   }
 
   @Test("a cancelled batch ends, each of its operations by itself", arguments: [true, false])

@@ -98,8 +98,17 @@ public struct EndpointID: RawRepresentable, Hashable, Sendable, BitwiseCopyable 
     left = count
   }
 
+  /// One found no room: those after it don't start either, which would be out of their order.
+  private(set) var isRefused = false
+
+  /// The first of those.
+  var firstRefused: Int? {
+    isRefused ? completions.firstIndex { $0.status == MessagingError.Code.wouldBlock.rawValue } : nil
+  }
+
   func set(_ index: Int, _ completion: Completion) {
     completions[index] = completion
+    if completion.status == MessagingError.Code.wouldBlock.rawValue { isRefused = true }
     left -= 1
     if left == 0, let continuation = unsafe continuation {
       unsafe self.continuation = nil

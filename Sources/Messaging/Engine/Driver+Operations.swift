@@ -10,6 +10,7 @@ extension Driver {
     let number = operation.number
     let target = operation.target
     if isShutDown { return tell(target, Completion(.closed)) }
+    if case .batch(let batch, let index) = target, batch.isRefused { return batch.set(index, Completion(.wouldBlock)) }
     switch operation.kind {
     case .send(let connection, let isSynchronous):
       if connection == MessagePort.nothing { return tell(target, Completion(.closed)) }
