@@ -8,7 +8,7 @@ import Testing
 struct NeighborTests {
   private static let nobody: gid_t = 65534
 
-  enum Neighbor: CaseIterable { case user, ipc, processes, users }
+  enum Neighbor: CaseIterable { case user, ipc, processes }
 
   /// A peer in a process that is on this host, and can share nothing with this one. Another user may not reach the folder of the tests, and gets a copy.
   private static func peer(_ who: Neighbor, _ words: String..., copy: borrowing Folder) throws -> Peer {
@@ -18,7 +18,6 @@ struct NeighborTests {
       case .user: ["setpriv", "--reuid=\(nobody)", "--regid=\(nobody)", "--clear-groups"]
       case .ipc: ["unshare", "--ipc"]
       case .processes: ["unshare", "--pid", "--fork", "--kill-child"]
-      case .users: ["unshare", "--user", "--map-root-user"]
       }
     return try Peer(words: command.dropFirst() + [program] + words, file: command[0])
   }
@@ -30,8 +29,8 @@ struct NeighborTests {
     let server = try Server(on: engine)
     let port = try await server.listen(on: "127.0.0.1")
     let peer = try Self.peer(who, "obey", "port=\(port)", copy: folder)
+    try #require(peer.line() == "connected")
     let endpoint = try #require(await server.nextEndpoint())
-    #expect(peer.line() == "connected")
     let names = try endpoint.transports().map(\.name)
     #expect(names.contains("tcp") && !names.contains("posix") && !names.contains("sysv"), "\(names)")
     for size in [0, 100, 100_000, 5 << 20] {
