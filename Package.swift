@@ -140,7 +140,11 @@ let package = Package(
         "CausewayBase", "CausewaySupport", "CausewayCrypto", "CausewayRelayCore", "CausewayTelemetry", "CausewayWire", "CausewayTunnelCore",
         "CausewayLinuxIO", "CausewayLanes", "CausewayTunnel", "CausewayLoopTesting",
       ]),
-    tests("Messaging", ["messaging-peer", "messaging-example", "CUCX", "CausewayBase", "CausewayMessagingCore", "CausewayLinuxIO"]),
+    tests(
+      "Messaging",
+      [
+        "messaging-peer", "messaging-example", "CUCX", "CausewayBase", "CausewayMessagingCore", "CausewayLinuxIO", "CausewayLoopTesting",
+      ]),
     tests("MessagingBench", ["CausewayMessaging", "CausewaySupport"]),
     tests("Paths", ["CausewayBase"]),
     tests("BondCore", ["CausewayBase", "CausewayWire", "CausewayCrypto", "CausewayPaths"]),

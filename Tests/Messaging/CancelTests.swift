@@ -28,35 +28,21 @@ struct CancelTests {
         try await pair.client.send(small, tag: 1, timeout: timeout)
       }
     ),
-    (
-      "a flush behind a rendezvous",
-      { pair, timeout in
-        pair.client.send(long, tag: 1) { _ in }
-        try await pair.client.flush(timeout: timeout)
-      }
-    ),
-    (
-      "a flush of a server behind a rendezvous",
-      { pair, timeout in
-        pair.endpoint.send(long, tag: 1) { _ in }
-        try await pair.server.flush(timeout: timeout)
-      }
-    ),
-    (
-      "a close behind a rendezvous",
-      { pair, timeout in
-        pair.client.send(long, tag: 1) { _ in }
-        try await pair.client.close(timeout: timeout)
-      }
-    ),
-    (
-      "a server's close behind a rendezvous",
-      { pair, timeout in
-        pair.endpoint.send(long, tag: 1) { _ in }
-        try await pair.server.close(timeout: timeout)
-      }
-    ),
+    ("a flush behind a rendezvous", behind({ $0.client }, { try await $0.client.flush(timeout: $1) })),
+    ("a flush of a server behind a rendezvous", behind({ $0.endpoint }, { try await $0.server.flush(timeout: $1) })),
+    ("a close behind a rendezvous", behind({ $0.client }, { try await $0.client.close(timeout: $1) })),
+    ("a server's close behind a rendezvous", behind({ $0.endpoint }, { try await $0.server.close(timeout: $1) })),
   ]
+
+  /// What waits for a rendezvous of `sender` that nobody matches.
+  private static func behind(
+    _ sender: @escaping @Sendable (Pair) -> MessagePort, _ wait: @escaping @Sendable (Pair, Duration?) async throws -> Void
+  ) -> @Sendable (Pair, Duration?) async throws -> Void {
+    { pair, timeout in
+      sender(pair).send(long, tag: 1) { _ in }
+      try await wait(pair, timeout)
+    }
+  }
 
   private static func withRaw(_ body: (UnsafeMutableRawBufferPointer) async throws -> Void) async throws {
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 100, alignment: 8)

@@ -1,3 +1,4 @@
+import CausewayLoopTesting
 import Glibc
 import Testing
 
@@ -24,7 +25,7 @@ struct NeighborTests {
 
   @Test("they talk over the network instead, in both directions and in all sizes", arguments: Neighbor.allCases)
   func talk(_ who: Neighbor) async throws {
-    let folder = try Folder()
+    let folder = Folder()
     let engine = try Pair.engine()
     let server = try Server(on: engine)
     let port = try await server.listen(on: "127.0.0.1")
@@ -45,7 +46,7 @@ struct NeighborTests {
 
   @Test("without a network transport the refusal says why", arguments: [Neighbor.user, .ipc])
   func noNetwork(_ who: Neighbor) async throws {
-    let folder = try Folder()
+    let folder = Folder()
     let engine = try Pair.engine(tls: "posix,sysv")
     let server = try Server(on: engine)
     let port = try await server.listen(on: "127.0.0.1")
@@ -61,10 +62,8 @@ struct NeighborTests {
 private struct Folder: ~Copyable {
   private let path: String
 
-  init() throws {
-    var template = Array("/tmp/causeway-test-XXXXXX".utf8CString)
-    guard unsafe mkdtemp(&template) != nil else { throw Failed(errno) }
-    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  init() {
+    path = temporaryFolder()
     unsafe chmod(path, 0o755)
   }
 
