@@ -66,13 +66,7 @@ extension MessagePort {
     _ message: (Int) -> (memory: UnsafeRawBufferPointer, tag: UInt64)
   ) {
     let (connection, deadline) = (connection, Self.deadline(timeout))
-    var isRefused = false
     for index in 0..<count {
-      // Those after it would be out of their order.
-      if isRefused {
-        share.end(index, Completion(.wouldBlock))
-        continue
-      }
       if connection == Self.nothing || driver.isShutDown {
         share.end(index, Completion(connection == Self.nothing ? noConnection : .closed))
         continue
@@ -82,9 +76,7 @@ extension MessagePort {
         on: connection, .contiguous(memory.baseAddress, memory.count), count: memory.count, tag: tag, synchronous: isSynchronous,
         keeper: share.keeper, deadline: deadline)
       switch started {
-      case .done(let completion):
-        isRefused = completion.status == MessagingError.Code.wouldBlock.rawValue
-        share.end(index, completion)
+      case .done(let completion): share.end(index, completion)
       case .pending: driver.settle(started, .share(share, index), number & RequestNumber.numberMask)
       }
     }
